@@ -1,0 +1,248 @@
+"""The only module that touches MLflow names that MLflow does not document.
+
+Everything here was checked on each supported minor of MLflow; when a new one breaks something, it
+breaks here. The rest of the package sees documented MLflow classes and the names below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+import mlflow
+import sqlalchemy
+from mlflow.store.db import utils as _db
+from mlflow.store.db.base_sql_model import Base
+from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
+from mlflow.store.model_registry.sqlalchemy_workspace_store import (
+    WorkspaceAwareSqlAlchemyStore as _RegistryStore,
+)
+from mlflow.store.tracking.dbmodels.initial_models import Base as _InitialBase
+from mlflow.store.tracking.dbmodels.models import (
+    SqlExperiment,
+    SqlLoggedModel,
+    SqlRun,
+    SqlTraceInfo,
+)
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as _PlainTrackingStore
+from mlflow.store.tracking.sqlalchemy_workspace_store import (
+    WorkspaceAwareSqlAlchemyStore as _TrackingStore,
+)
+from mlflow.store.workspace.dbmodels.models import SqlWorkspace
+from mlflow.store.workspace.sqlalchemy_store import SqlAlchemyStore as _WorkspaceStore
+from mlflow.utils.workspace_context import get_request_workspace as requested_workspace
+from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.pool import StaticPool
+from sqlalchemy.schema import CreateTable
+
+__all__ = [
+    "Backend",
+    "BaseRegistryStore",
+    "BaseTrackingStore",
+    "BaseWorkspaceStore",
+    "Session",
+    "SessionFactory",
+    "SqlExperiment",
+    "SqlLoggedModel",
+    "SqlModelVersion",
+    "SqlRun",
+    "SqlTraceInfo",
+    "SqlWorkspace",
+    "blank_engine",
+    "create_engine",
+    "create_schema",
+    "known_revisions",
+    "latest_revision",
+    "managed_sessions",
+    "requested_workspace",
+    "upgrade_schema",
+    "version",
+]
+
+version: str = mlflow.__version__
+
+ARTIFACT_ROOT = "mlflow-artifacts:/"
+
+
+class SessionFactory(Protocol):
+    """MLflow's `ManagedSessionMaker`: commits at the end, rolls back and translates on errors."""
+
+    def __call__(self, read_only: bool = True) -> AbstractContextManager[Session]: ...
+
+
+class Backend(Protocol):
+    """What the stores below need to know of the workspace that they are pinned to."""
+
+    @property
+    def workspace(self) -> str: ...
+
+    @property
+    def url(self) -> str:
+        """SQLAlchemy URL of the database, for display and for the dialect."""
+
+    @property
+    def engine(self) -> sqlalchemy.Engine: ...
+
+    def engine_to_construct(self) -> sqlalchemy.Engine:
+        """An engine whose database has MLflow's schema; constructing a store creates nothing."""
+
+    def session(self, read_only: bool = True) -> AbstractContextManager[Session]: ...
+
+
+# --- databases ------------------------------------------------------------------------------------
+
+
+def create_engine(url: str) -> sqlalchemy.Engine:
+    """MLflow's engine for `url` (with its SQL functions), not yet connected."""
+    return _db.create_sqlalchemy_engine(url)
+
+
+def managed_sessions(factory: sessionmaker[Session], engine: sqlalchemy.Engine) -> SessionFactory:
+    """MLflow's session handling around `factory`."""
+    sessions: SessionFactory = _db._get_managed_session_maker(factory, engine.dialect.name)
+    return sessions
+
+
+def latest_revision() -> str:
+    """The alembic revision that the installed MLflow works with."""
+    revision: str = _db._get_latest_schema_revision()
+    return revision
+
+
+def known_revisions() -> frozenset[str]:
+    """Every alembic revision that the installed MLflow can upgrade from."""
+    from alembic.script import ScriptDirectory
+
+    script = ScriptDirectory.from_config(_db._get_alembic_config(""))
+    return frozenset(revision.revision for revision in script.walk_revisions())
+
+
+def create_schema(engine: sqlalchemy.Engine) -> None:
+    """Create MLflow's tables in an empty database, by MLflow's own migrations."""
+    _InitialBase.metadata.create_all(engine)
+    upgrade_schema(engine)
+
+
+def upgrade_schema(engine: sqlalchemy.Engine) -> None:
+    """Bring MLflow's tables to `latest_revision()`.
+
+    The same steps as MLflow's `_upgrade_db`, which logs two lines that mean nothing to a user
+    whose workspace is made on the way.
+    """
+    from alembic import command
+
+    config = _db._get_alembic_config(str(engine.url))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "heads")
+
+
+def blank_engine() -> sqlalchemy.Engine:
+    """A database in memory with MLflow's current tables and no rows; about 20 ms.
+
+    From the ORM's metadata, not by migrations, so without indexes: it is only ever read.
+    """
+    engine = sqlalchemy.create_engine(
+        "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
+    )
+    with engine.begin() as connection:
+        for table in Base.metadata.tables.values():
+            connection.execute(CreateTable(table))
+        connection.exec_driver_sql("CREATE TABLE alembic_version (version_num VARCHAR(32))")
+        connection.exec_driver_sql(
+            "INSERT INTO alembic_version VALUES (?)", (_db._get_latest_schema_revision(),)
+        )
+    return engine
+
+
+# --- stores ---------------------------------------------------------------------------------------
+
+
+class _PinnedMixin:
+    """Takes the workspace, the engine and the sessions from a `Backend`.
+
+    MLflow's constructors run as they are, so that attributes of later versions are set too; they
+    find an engine that is ready, and the bootstrap of MLflow's own `default` workspace is left out.
+    """
+
+    _backend: Backend
+
+    def _get_or_create_engine(self, db_uri: str) -> sqlalchemy.Engine:
+        return self._backend.engine_to_construct()
+
+    def _initialize_store_state(self) -> None:
+        pass
+
+    def _get_active_workspace(self) -> str:
+        return self._backend.workspace
+
+    def _dispose_engine(self) -> None:
+        # The engine is shared by every store of this process on the same database.
+        pass
+
+    def _pin(self) -> None:
+        self.engine = self._backend.engine
+        self.ManagedSessionMaker = self._backend.session
+
+
+class BaseTrackingStore(_PinnedMixin, _TrackingStore):  # type: ignore[misc]  # MLflow is untyped
+    """MLflow's workspace-aware tracking store, pinned to one workspace."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        super().__init__(backend.url, ARTIFACT_ROOT)
+        self._pin()
+
+    def create_experiment_at(self, name: str, artifact_location: str | None, tags: Any) -> str:
+        """`create_experiment` of the plain SQL store, which takes an artifact location."""
+        experiment_id: str = _PlainTrackingStore.create_experiment(
+            self, name, artifact_location=artifact_location, tags=tags
+        )
+        return experiment_id
+
+    def foreign_models(self, model_ids: Iterable[str]) -> list[str]:
+        """Those of `model_ids` that are not logged models of this workspace."""
+        wanted = set(model_ids)
+        with self.ManagedSessionMaker() as session:
+            query = self._get_query(session, SqlLoggedModel)
+            found = query.filter(SqlLoggedModel.model_id.in_(wanted)).with_entities(
+                SqlLoggedModel.model_id
+            )
+            return sorted(wanted - {row[0] for row in found})
+
+    def _get_workspace_provider_instance(self) -> BaseWorkspaceStore:
+        # MLflow would look one up by the URI of the database, which is not pinned.
+        if self._workspace_provider is None:
+            self._workspace_provider = BaseWorkspaceStore(self._backend)
+        provider: BaseWorkspaceStore = self._workspace_provider
+        return provider
+
+
+class BaseRegistryStore(_PinnedMixin, _RegistryStore):  # type: ignore[misc]  # MLflow is untyped
+    """MLflow's workspace-aware model registry, pinned to one workspace."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        super().__init__(backend.url)
+        self._pin()
+
+
+class BaseWorkspaceStore(_WorkspaceStore):  # type: ignore[misc]  # MLflow is untyped
+    """MLflow's workspace provider on the database of a workspace."""
+
+    def __init__(self, backend: Backend) -> None:
+        # The provider's constructor connects and migrates at once, so only its caches are set up.
+        from threading import Lock
+
+        from cachetools import TTLCache
+
+        self._backend = backend
+        self._workspace_uri = backend.url
+        self._db_type = backend.engine.dialect.name
+        self._engine = backend.engine
+        self.ManagedSessionMaker = backend.session
+        self._artifact_root_cache: TTLCache[str, str | None] = TTLCache(maxsize=64, ttl=60)
+        self._artifact_root_cache_lock = Lock()
+        self._trace_archival_config_cache: TTLCache[str, Any] = TTLCache(maxsize=64, ttl=60)
+        self._trace_archival_config_cache_lock = Lock()

@@ -1,0 +1,1 @@
+"""Where `mlflow-artifacts:/...` of a workspace physically lives."""

@@ -1,0 +1,1 @@
+"""MLflow's stores, pinned to the workspace that a URI names."""

@@ -1,0 +1,299 @@
+"""A workspace in a database: what the stores are pinned to."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import sqlalchemy
+from mlflow.entities import Experiment, LifecycleStage
+from mlflow.exceptions import MlflowException
+from mlflow.utils.time import get_current_time_millis
+from sqlalchemy import event, select
+from sqlalchemy.orm import Session, sessionmaker
+
+from mlflow_ws_plugin import _mlflow
+from mlflow_ws_plugin._mlflow import SessionFactory, SqlExperiment, SqlWorkspace
+from mlflow_ws_plugin.errors import WorkspaceConflict, WorkspaceNotFound
+from mlflow_ws_plugin.location import Location
+from mlflow_ws_plugin.stores import settings
+from mlflow_ws_plugin.stores.database import Database, open_database
+
+__all__ = ["WorkspaceBackend", "open_backend"]
+
+_logger = logging.getLogger("mlflow.ws")
+
+DEFAULT_EXPERIMENT_ALIAS: Final = "0"
+"""What MLflow's client calls the experiment of a script that names none."""
+
+# MLflow's own workspace, whose Default experiment must have the id 0.
+_MLFLOW_DEFAULT: Final = "default"
+
+
+@functools.cache
+def open_backend(location: Location) -> WorkspaceBackend:
+    """The process's one backend for that workspace. Does no I/O, creates nothing."""
+    return WorkspaceBackend(location, open_database(location))
+
+
+class WorkspaceBackend:
+    """One workspace, opened on first use and created on first write. Thread-safe, fork-safe.
+
+    Every session of every store goes through `session`, and that is where the promises are kept:
+    the URI's workspace cannot be contradicted, an absent workspace reads as a new one and is made
+    by the first write, and a deleted one is never resurrected by a process that had it open.
+    """
+
+    def __init__(self, location: Location, database: Database) -> None:
+        self.location = location
+        self.workspace = location.workspace
+        self.url = database.url
+        self.engine = database.engine
+        self._database = database
+        factory = sessionmaker(bind=database.engine)
+        event.listen(factory, "after_flush", self._refuse_orphans)
+        self._sessions = _mlflow.managed_sessions(factory, database.engine)
+        self._was_open = False
+
+    def engine_to_construct(self) -> sqlalchemy.Engine:
+        """The real engine, or a blank database in memory while there is no real one."""
+        return self.engine if self._database.exists() else _mlflow.blank_engine()
+
+    @contextmanager
+    def session(self, read_only: bool = True) -> Iterator[Session]:
+        """MLflow's `ManagedSessionMaker` for this workspace.
+
+        Args:
+            read_only: As in MLflow: the caller will not write. A write creates the workspace where
+                it does not exist yet.
+
+        Raises:
+            WorkspaceConflict: `MLFLOW_WORKSPACE` or `mlflow.set_workspace` names another workspace.
+            WorkspaceNotFound: It was deleted while it was open.
+            BackendRefused: A write, and this user may only read.
+        """
+        self.refuse_contradiction()
+        with self._database.slot() as outermost:
+            sessions = self._enter(read_only) if outermost else self._sessions
+            with sessions(read_only=read_only) as session:
+                try:
+                    yield session
+                except MlflowException as error:
+                    self._explain(session, error)
+                    raise
+
+    def exists(self) -> bool:
+        """Whether the workspace is there now. Creates nothing."""
+        if not self._database.exists():
+            return False
+        with self._database.connect() as connection:
+            return self._row_exists(connection)
+
+    def create(self, description: str | None = None) -> bool:
+        """Create the workspace, and its home where needed; False if it was there already."""
+        self._database.create()
+        self._database.refuse_read_only()
+        with self._database.lock(), self._sessions(read_only=False) as session:
+            if self._row_exists(session):
+                return False
+            self._warn_of_near_names(session)
+            self._insert(session, description)
+        self._was_open = True
+        _logger.info(
+            "Created workspace '%s' in %s (%s)",
+            self.workspace,
+            self.location.directory,
+            self.location.uri,
+        )
+        return True
+
+    def default_experiment_id(self, *, create: bool) -> str | None:
+        """The experiment that `0` means here; None if there is none yet and `create` is false."""
+        with self.session(read_only=not create) as session:
+            return self._find_default(session) or (self._add_default(session) if create else None)
+
+    def drop_unused_default(self) -> None:
+        """Remove the Default experiment where it is all there is and holds nothing.
+
+        It is made with the workspace, so it must not keep MLflow from deleting an unused one.
+        """
+        with self.session(read_only=False) as session:
+            mine = SqlExperiment.workspace == self.workspace
+            rows = session.query(SqlExperiment).filter(mine).all()
+            if len(rows) != 1 or str(rows[0].experiment_id) != self._find_default(session):
+                return
+            holders = (_mlflow.SqlRun, _mlflow.SqlLoggedModel, _mlflow.SqlTraceInfo)
+            if not any(
+                session.query(holder).filter_by(experiment_id=rows[0].experiment_id).first()
+                for holder in holders
+            ):
+                session.delete(rows[0])
+
+    def forget(self) -> None:
+        """The workspace was deleted through this process, and may be created again."""
+        with self._database.connect() as connection, connection.begin():
+            settings.remove(connection, self.workspace)
+        self._was_open = False
+
+    def refuse_contradiction(self) -> None:
+        """Raise `WorkspaceConflict` where MLflow's own switch names another workspace."""
+        requested = _mlflow.requested_workspace()
+        if requested not in {None, self.workspace}:
+            raise WorkspaceConflict(
+                f"The tracking URI {self.location.uri} names workspace '{self.workspace}', and "
+                f"MLFLOW_WORKSPACE or mlflow.set_workspace() names '{requested}'. Unset the second "
+                f"(mlflow.set_workspace(None)), or use the URI of '{requested}'."
+            )
+
+    def refuse_read_only(self) -> None:
+        """Raise `BackendRefused` where this user may only read."""
+        self._database.refuse_read_only()
+
+    # --- opening ---------------------------------------------------------------------------------
+
+    def _enter(self, read_only: bool) -> SessionFactory:
+        if self.exists():
+            self._was_open = True
+        elif self._was_open:
+            raise self._deleted()
+        elif read_only:
+            return self._blank_sessions()
+        else:
+            self.create()
+        if not read_only:
+            self._database.refuse_read_only()
+        return self._sessions
+
+    def _row_exists(self, session: Session | sqlalchemy.Connection) -> bool:
+        query = select(SqlWorkspace.name).where(SqlWorkspace.name == self.workspace)
+        return session.execute(query).first() is not None
+
+    def _deleted(self) -> WorkspaceNotFound:
+        return WorkspaceNotFound(
+            f"Workspace '{self.workspace}' of {self.location.directory} was deleted while this "
+            f"process had it open. Nothing was written. Start the process again to create it anew "
+            f"({self.location.uri})."
+        )
+
+    def _explain(self, session: Session, error: MlflowException) -> None:
+        """ "No such run" in a workspace that was deleted a moment ago means the latter."""
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST" and self._was_open:
+            session.rollback()
+            if not self._row_exists(session):
+                raise self._deleted() from error
+
+    def _refuse_orphans(self, session: Session, _context: object) -> None:
+        """Check, in the transaction that adds a row of this workspace, that it still exists.
+
+        The row is locked against deletion where the engine can; SQLite's writers are alone anyway.
+        """
+        if not any(hasattr(row, "workspace") for row in session.new):
+            return
+        query = select(SqlWorkspace.name).where(SqlWorkspace.name == self.workspace)
+        locked = query.with_for_update(read=True, key_share=True)
+        if session.execute(locked).first() is None:
+            raise self._deleted()
+
+    # --- creation --------------------------------------------------------------------------------
+
+    def _insert(self, session: Session, description: str | None) -> None:
+        session.add(SqlWorkspace(name=self.workspace, description=description))
+        session.flush()
+        values = {"uuid": uuid.uuid4().hex}
+        if self.location.display_name:
+            values["display_name"] = self.location.display_name
+        settings.write(session.connection(), self.workspace, values)
+        self._add_default(session)
+
+    def _find_default(self, session: Session) -> str | None:
+        query = select(SqlExperiment.experiment_id).where(SqlExperiment.workspace == self.workspace)
+        recorded = settings.read(session.connection(), self.workspace).get("default_experiment_id")
+        by_id = query.where(SqlExperiment.experiment_id == int(recorded or -1))
+        by_name = query.where(SqlExperiment.name == Experiment.DEFAULT_EXPERIMENT_NAME)
+        row = session.execute(by_id).first() or session.execute(by_name).first()
+        return None if row is None else str(row[0])
+
+    def _add_default(self, session: Session) -> str:
+        experiment = _default_experiment(self.workspace)
+        session.add(experiment)
+        session.flush()
+        experiment_id = str(experiment.experiment_id)
+        experiment.artifact_location = self.artifact_location(experiment_id)
+        session.flush()
+        settings.write(
+            session.connection(), self.workspace, {"default_experiment_id": experiment_id}
+        )
+        return experiment_id
+
+    def artifact_location(self, experiment_id: str) -> str:
+        """MLflow's logical place of an experiment's artifacts; a moved home keeps it."""
+        return f"{_mlflow.ARTIFACT_ROOT}workspaces/{self.workspace}/{experiment_id}"
+
+    def _warn_of_near_names(self, session: Session) -> None:
+        names = session.execute(select(SqlWorkspace.name)).scalars()
+        near = [name for name in names if _is_near(name, self.workspace)]
+        if near:
+            _logger.warning(
+                "Creating workspace '%s' beside '%s' in %s. If that is a typing error, delete the "
+                "new one.",
+                self.workspace,
+                "', '".join(near),
+                self.location.directory,
+            )
+
+    # --- an absent workspace ---------------------------------------------------------------------
+
+    @functools.cached_property
+    def _blank(self) -> tuple[SessionFactory, threading.RLock]:
+        engine = _mlflow.blank_engine()
+        factory = sessionmaker(bind=engine)
+        with factory.begin() as session:
+            session.add(SqlWorkspace(name=self.workspace))
+            experiment = _default_experiment(self.workspace)
+            experiment.experiment_id = int(DEFAULT_EXPERIMENT_ALIAS)
+            experiment.artifact_location = self.artifact_location(DEFAULT_EXPERIMENT_ALIAS)
+            session.add(experiment)
+        return _mlflow.managed_sessions(factory, engine), threading.RLock()
+
+    def _blank_sessions(self) -> SessionFactory:
+        """Sessions that see what a new workspace would hold: its Default experiment."""
+        sessions, lock = self._blank
+
+        @contextmanager
+        def locked(read_only: bool = True) -> Iterator[Session]:
+            # One connection in memory, so one thread at a time.
+            with lock, sessions(read_only=read_only) as session:
+                yield session
+
+        return locked
+
+
+def _default_experiment(workspace: str) -> SqlExperiment:
+    now_ms = get_current_time_millis()
+    return SqlExperiment(
+        # None lets the database choose.
+        experiment_id=int(DEFAULT_EXPERIMENT_ALIAS) if workspace == _MLFLOW_DEFAULT else None,
+        name=Experiment.DEFAULT_EXPERIMENT_NAME,
+        lifecycle_stage=LifecycleStage.ACTIVE,
+        creation_time=now_ms,
+        last_update_time=now_ms,
+        workspace=workspace,
+    )
+
+
+def _is_near(name: str, other: str) -> bool:
+    """Whether one or two letters make one of the other (edit distance)."""
+    if name in {other, _MLFLOW_DEFAULT} or abs(len(name) - len(other)) > 2:
+        return False
+    row = list(range(len(other) + 1))
+    for i, letter in enumerate(name, 1):
+        previous, row[0] = row[0], i
+        for j, wanted in enumerate(other, 1):
+            substitution = previous + (letter != wanted)
+            previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, substitution)
+    return row[-1] <= 2

@@ -1,0 +1,289 @@
+"""One SQLite database of this process: its engine, its sessions, its creation and upgrade."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import sqlalchemy
+from filelock import FileLock, Timeout
+from sqlalchemy import event
+from sqlalchemy.exc import DatabaseError, OperationalError
+
+from mlflow_ws_plugin import _mlflow
+from mlflow_ws_plugin.errors import BackendRefused, BackendUnavailable
+from mlflow_ws_plugin.location import Location
+from mlflow_ws_plugin.stores import schema, settings
+from mlflow_ws_plugin.stores.filesystem import is_network_path, is_private, is_writable
+
+__all__ = ["Database", "close_all", "open_database"]
+
+_LOCK_TIMEOUT_S: Final = 120
+# How many threads talk to one database at once. Each may need a second connection, because MLflow's
+# log_batch opens a session inside its session; MLflow's pool holds 5 + 10.
+_SLOTS: Final = 4
+
+_databases: dict[Path, Database] = {}
+_databases_lock = threading.Lock()
+# Pools of the parent process: kept alive in a forked child, because closing a SQLite file there
+# would drop the locks that the parent holds.
+_inherited: list[Any] = []
+
+
+def open_database(location: Location) -> Database:
+    """The process's one `Database` for that file. Does no I/O, creates nothing."""
+    key = location.database
+    with _databases_lock:
+        if key not in _databases:
+            _databases[key] = Database(location)
+        return _databases[key]
+
+
+def close_all() -> None:
+    """Close every connection of this process; the next use opens new ones."""
+    with _databases_lock:
+        for database in _databases.values():
+            database.engine.dispose()
+
+
+class Database:
+    """A SQLite file. Every store of this process on that file shares this object. Thread-safe.
+
+    Constructing it does no I/O. A forked child gets fresh connections.
+    """
+
+    def __init__(self, location: Location) -> None:
+        self.path = location.database
+        self.url = f"sqlite:///{self.path.as_posix()}"
+        self._uri = str(location.uri)
+        self._upgrades_itself = location.is_home
+        self.engine = _engine(self.path)
+        self._reset()
+
+    def _reset(self) -> None:
+        self._slots = threading.BoundedSemaphore(_SLOTS)
+        self._opening = threading.Lock()
+        self._is_open = False
+        self._held = threading.local()
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether this user can write the file, or create it."""
+        return is_writable(self.path)
+
+    def exists(self) -> bool:
+        """Whether there is a database to read. The first time, looks at its schema.
+
+        Raises:
+            UnsupportedSchema: It is not MLflow's, or not of the installed MLflow and not ours to
+                upgrade.
+            BackendUnavailable: It cannot be opened.
+        """
+        if self._is_open:
+            return True
+        with self._opening:
+            if not self._is_open:
+                self._is_open = self._open()
+        return self._is_open
+
+    def create(self) -> None:
+        """Create the file with MLflow's schema, unless it is there.
+
+        Safe against other processes: the file appears under its name only when it is complete.
+
+        Raises:
+            BackendRefused: The directory cannot be written.
+            BackendUnavailable: It cannot be created for another reason, for example a full disk.
+        """
+        if self.exists():
+            return
+        self.refuse_read_only()
+        with self._opening, self.lock():
+            if not self._open():
+                self._create()
+            self._is_open = True
+
+    def upgrade(self) -> Path | None:
+        """Bring an older schema to the installed MLflow's, after a copy; returns the copy's path.
+
+        Returns None where there is nothing to do.
+        """
+        self.refuse_read_only()
+        if not self.path.exists():
+            return None
+        with self._opening, self.lock():
+            if self._schema() is not schema.Schema.OLDER:
+                return None
+            return schema.upgrade(self.engine, self.path)
+
+    def refuse_read_only(self) -> None:
+        """Raise `BackendRefused` where this user cannot write."""
+        for parent in self.path.parents:
+            if parent.exists() and not parent.is_dir():
+                raise BackendRefused(
+                    f"{parent} is a file, so no workspace can be made at {self._uri}. Name another "
+                    "directory."
+                )
+        if not self.is_writable:
+            raise BackendRefused(
+                f"{self.path} cannot be written by this user, so nothing was written. Reading works. "
+                "Ask its owner for write permission on the directory and its files, or name another "
+                "workspace."
+            )
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the directory's lock, for creation and migration. Blocks other processes."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.path.parent / ".lock", timeout=_LOCK_TIMEOUT_S):
+                yield
+        except Timeout as error:
+            raise BackendUnavailable(
+                f"Another process has been creating or upgrading {self.path} for "
+                f"{_LOCK_TIMEOUT_S} s. If none is running, remove {error.lock_file}."
+            ) from error
+        except OSError as error:
+            if isinstance(error, (BackendRefused, BackendUnavailable)):
+                raise
+            raise self._unavailable(error) from error
+
+    @contextmanager
+    def connect(self) -> Iterator[sqlalchemy.Connection]:
+        """A plain connection; what keeps it from opening is a `BackendUnavailable`."""
+        try:
+            with self.engine.connect() as connection:
+                yield connection
+        except OperationalError as error:
+            raise self._unavailable(error.orig or error) from error
+
+    @contextmanager
+    def slot(self) -> Iterator[bool]:
+        """Wait for a place at the database; yields whether this is the thread's outermost call.
+
+        A call inside a call takes no second place, so `_SLOTS` threads never wait for each other.
+        """
+        depth = getattr(self._held, "depth", 0)
+        if depth == 0:
+            self._slots.acquire()
+        self._held.depth = depth + 1
+        try:
+            yield depth == 0
+        finally:
+            self._held.depth = depth
+            if depth == 0:
+                self._slots.release()
+                if not self.is_writable:
+                    # Opened `immutable`: a connection kept open would not see later writes.
+                    self.engine.dispose()
+
+    def after_fork(self) -> None:
+        """Forget connections and locks of the parent process."""
+        _inherited.append(self.engine.pool)
+        self.engine.dispose(close=False)
+        self._reset()
+
+    def _open(self) -> bool:
+        if not self.path.exists() or self.path.stat().st_size == 0:
+            return False
+        state = self._schema()
+        if state is schema.Schema.OLDER:
+            self._upgrade_own()
+        return state is not schema.Schema.EMPTY
+
+    def _schema(self) -> schema.Schema:
+        try:
+            state = schema.inspect(self.engine, str(self.path))
+            if is_network_path(self.path) and self.is_writable:
+                _leave_wal(self.engine, self.path)
+        except OperationalError as error:
+            raise self._unavailable(error.orig or error) from error
+        return state
+
+    def _upgrade_own(self) -> None:
+        if not (self._upgrades_itself and self.is_writable and is_private(self.path)):
+            raise schema.refuse_older(str(self.path), self._uri)
+        with self.lock():
+            if self._schema() is schema.Schema.OLDER:
+                schema.upgrade(self.engine, self.path)
+
+    def _create(self) -> None:
+        partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.new")
+        engine = _mlflow.create_engine(f"sqlite:///{partial.as_posix()}")
+        try:
+            if not is_network_path(self.path):
+                _pragma(engine, "journal_mode=WAL")
+            _mlflow.create_schema(engine)
+            with engine.begin() as connection:
+                settings.write(
+                    connection,
+                    settings.DATABASE,
+                    {"version": settings.VERSION, "mlflow_version": _mlflow.version},
+                )
+            # Closing the last connection folds the write-ahead log into the file.
+            engine.dispose()
+            partial.replace(self.path)
+        except (DatabaseError, OSError) as error:
+            raise self._unavailable(getattr(error, "orig", error)) from error
+        finally:
+            engine.dispose()
+            for leftover in self.path.parent.glob(f"{partial.name}*"):
+                leftover.unlink(missing_ok=True)
+
+    def _unavailable(self, cause: object) -> BackendUnavailable:
+        return BackendUnavailable(
+            f"Cannot open {self.path} ({self._uri}): {cause}. Check that the directory exists, that "
+            "the disk is not full and that this user may write there."
+        )
+
+
+def _engine(path: Path) -> sqlalchemy.Engine:
+    """MLflow's engine, on a file that connecting never creates."""
+    engine = _mlflow.create_engine(f"sqlite:///file:{quote(path.as_posix())}?mode=rw&uri=true")
+
+    @event.listens_for(engine, "do_connect")
+    def _by_permission(_dialect: Any, _record: Any, args: list[Any], _kwargs: Any) -> None:
+        args[0] = f"file:{quote(path.as_posix())}?{_mode(path)}"
+
+    return engine
+
+
+def _mode(path: Path) -> str:
+    if is_writable(path):
+        return "mode=rw"
+    log, shared = (path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))
+    # A log that somebody is writing must be read through; without one nothing changes meanwhile.
+    return "mode=ro" if log.exists() and shared.exists() else "mode=ro&immutable=1"
+
+
+def _leave_wal(engine: sqlalchemy.Engine, path: Path) -> None:
+    with engine.connect() as connection:
+        mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
+    if mode == "wal":
+        _pragma(engine, "journal_mode=DELETE")
+        schema._logger.warning(
+            "%s is on a network file system: it uses a rollback journal there, which is slower and "
+            "blocks readers while one process writes. Prefer a local disk.",
+            path,
+        )
+
+
+def _pragma(engine: sqlalchemy.Engine, pragma: str) -> None:
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"PRAGMA {pragma}")
+
+
+def _after_fork() -> None:
+    global _databases_lock
+    _databases_lock = threading.Lock()
+    for database in _databases.values():
+        database.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,95 @@
+"""Where the artifacts of a workspace may live: what is refused when a location is given by hand.
+
+The default locations are logical, `mlflow-artifacts:/workspaces/NAME/...`. A given one could reach
+into another workspace, so those inside a home and those with `..` are refused.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
+
+from mlflow.exceptions import MlflowException
+
+__all__ = ["check_experiment_location", "check_source", "logical_segments"]
+
+
+def logical_segments(uri: str) -> list[str] | None:
+    """The decoded path segments of a `mlflow-artifacts:` URI; None where they are not plain.
+
+    Not plain are `..`, an encoded slash, a backslash, control characters, and a server's name:
+    whatever could mean another file to another program.
+    """
+    parts = urlsplit(uri)
+    if parts.netloc or parts.query or parts.fragment:
+        return None
+    segments = [unquote(part) for part in parts.path.split("/") if part not in {"", "."}]
+    unsafe = any(
+        part == ".."
+        or "/" in part
+        or "\\" in part
+        or any(ord(char) < 0x20 for char in part)
+        # A second decoding by another program must not change the meaning.
+        or unquote(part) in {".", ".."}
+        or "%2f" in part.lower()
+        or "%5c" in part.lower()
+        for part in segments
+    )
+    return None if unsafe else segments
+
+
+def check_experiment_location(location: str, workspace: str) -> None:
+    """Refuse an experiment's artifact location that could reach another workspace's files.
+
+    Raises:
+        MlflowException: INVALID_PARAMETER_VALUE.
+    """
+    _check("artifact_location", location, workspace, own=None)
+
+
+def check_source(source: str, workspace: str, artifact_root: Path) -> None:
+    """Refuse a model version's source by the same rule; the workspace's own files may be one.
+
+    Raises:
+        MlflowException: INVALID_PARAMETER_VALUE.
+    """
+    _check("source", source, workspace, own=artifact_root / "workspaces" / workspace)
+
+
+def _check(what: str, uri: str, workspace: str, own: Path | None) -> None:
+    scheme = urlsplit(uri).scheme
+    if scheme == "mlflow-artifacts":
+        _check_logical(what, uri, workspace)
+    elif scheme in {"", "file"} or (os.name == "nt" and len(scheme) == 1):
+        _check_directory(what, uri, own)
+    elif ".." in unquote(urlsplit(uri).path).split("/"):
+        raise _refused(what, uri, "it contains '..'")
+
+
+def _check_logical(what: str, uri: str, workspace: str) -> None:
+    segments = logical_segments(uri)
+    if segments is None or segments[:2] != ["workspaces", workspace] or len(segments) < 3:
+        raise _refused(
+            what, uri, f"only mlflow-artifacts:/workspaces/{workspace}/... is of this workspace"
+        )
+
+
+def _check_directory(what: str, location: str, own: Path | None) -> None:
+    is_uri = location.startswith("file:")
+    path = Path(url2pathname(urlsplit(location).path) if is_uri else location)
+    if ".." in path.parts:
+        raise _refused(what, location, "it contains '..'")
+    resolved = path.resolve()
+    if own is not None and resolved.is_relative_to(own.resolve()):
+        return
+    for directory in (resolved, *resolved.parents):
+        if directory.name == "artifacts" and (directory.parent / "workspaces.db").exists():
+            raise _refused(
+                what, location, f"it is inside the home {directory.parent}, which manages it itself"
+            )
+
+
+def _refused(what: str, value: str, reason: str) -> MlflowException:
+    return MlflowException.invalid_parameter_value(f"{what} {value!r} is refused: {reason}.")

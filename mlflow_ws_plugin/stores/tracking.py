@@ -1,0 +1,215 @@
+"""The tracking store of a workspace."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any, Final, TypeVar
+
+from mlflow.entities import Experiment, ExperimentTag, LoggedModelInput, LoggedModelOutput, Metric
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
+
+from mlflow_ws_plugin._mlflow import BaseTrackingStore
+from mlflow_ws_plugin.errors import WorkspaceConflict
+from mlflow_ws_plugin.stores.backend import DEFAULT_EXPERIMENT_ALIAS, WorkspaceBackend
+from mlflow_ws_plugin.stores.places import check_experiment_location
+
+__all__ = ["EXPERIMENT_PARAMETERS", "READS", "WorkspaceTrackingStore"]
+
+EXPERIMENT_PARAMETERS: Final = frozenset(
+    {"experiment_id", "experiment_ids", "location", "locations"}
+)
+"""Names of the parameters of MLflow's store methods that hold experiment ids."""
+
+READS: Final = (
+    "batch_get_",
+    "calculate_",
+    "filter_",
+    "find_",
+    "get_",
+    "list_",
+    "query_",
+    "search_",
+)
+"""How the names of MLflow's store methods that only read begin. `get_or_create_` does not."""
+
+# Which workspace an experiment was seen in by this process: to tell a stale active experiment from
+# a mistyped id. Only what this process itself was given, so it leaks nothing.
+_seen: dict[str, str] = {}
+_seen_lock = threading.Lock()
+_SEEN_LIMIT: Final = 10_000
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def _is_read(name: str) -> bool:
+    return name.startswith(READS) and not name.startswith("get_or_create_")
+
+
+def _with_default_experiment(method: _Method, name: str) -> _Method:
+    """`method`, with experiment `0` translated to the workspace's own Default experiment."""
+    parameters = list(inspect.signature(method).parameters)
+    places = [i for i, p in enumerate(parameters) if p in EXPERIMENT_PARAMETERS]
+    create = not _is_read(name)
+
+    @functools.wraps(method)
+    def translated(self: WorkspaceTrackingStore, *args: Any, **kwargs: Any) -> Any:
+        values = list(args)
+        for place in places:
+            if place - 1 < len(values):
+                values[place - 1] = self._own_experiment(values[place - 1], create)
+            elif parameters[place] in kwargs:
+                kwargs[parameters[place]] = self._own_experiment(kwargs[parameters[place]], create)
+        return method(self, *values, **kwargs)
+
+    return translated  # type: ignore[return-value]  # wraps() keeps the signature
+
+
+def _translating(cls: type[WorkspaceTrackingStore]) -> type[WorkspaceTrackingStore]:
+    """Wrap every public method that takes experiment ids, those of MLflow versions to come too."""
+    for name, method in inspect.getmembers(cls, inspect.isfunction):
+        if not name.startswith("_") and EXPERIMENT_PARAMETERS & set(
+            inspect.signature(method).parameters
+        ):
+            setattr(cls, name, _with_default_experiment(method, name))
+    return cls
+
+
+@_translating
+class WorkspaceTrackingStore(BaseTrackingStore):
+    """MLflow's workspace-aware SQL store, pinned to the workspace of one URI.
+
+    Differences from MLflow's own SQLite store:
+
+    - Constructing it creates nothing; the first write creates the workspace.
+    - Experiment `0` means the workspace's own Default experiment, whose real id is another.
+    - `create_experiment` refuses artifact locations inside a home of this plugin.
+    - Model ids given to `log_metric`, `log_batch`, `log_inputs` and `log_outputs` must be logged
+      models of this workspace; MLflow 3.17 lets those of other workspaces through.
+    """
+
+    _backend: WorkspaceBackend
+
+    # --- experiments -----------------------------------------------------------------------------
+
+    def create_experiment(
+        self,
+        name: str,
+        artifact_location: str | None = None,
+        tags: list[ExperimentTag] | None = None,
+    ) -> str:
+        """As MLflow's plain SQL store, artifact location included.
+
+        Raises:
+            MlflowException: As MLflow; INVALID_PARAMETER_VALUE too for an `artifact_location` with
+                `..`, inside any home's `artifacts/`, or under another workspace.
+        """
+        if artifact_location:
+            check_experiment_location(artifact_location, self._backend.workspace)
+        experiment_id = self.create_experiment_at(name, artifact_location, tags)
+        self._remember(experiment_id)
+        return experiment_id
+
+    def get_experiment(self, experiment_id: str) -> Experiment:
+        """As MLflow; an experiment that this process used in another workspace is named as such."""
+        try:
+            experiment = super().get_experiment(experiment_id)
+        except MlflowException as error:
+            self._explain_stale(str(experiment_id), error)
+            raise
+        self._remember(str(experiment_id))
+        return experiment
+
+    def get_experiment_by_name(self, experiment_name: str) -> Experiment | None:
+        """As MLflow."""
+        experiment = super().get_experiment_by_name(experiment_name)
+        if experiment is not None:
+            self._remember(experiment.experiment_id)
+        return experiment
+
+    def start_trace(self, trace_info: Any) -> Any:
+        """As MLflow."""
+        location = trace_info.trace_location
+        if location is not None and location.mlflow_experiment is not None:
+            experiment = location.mlflow_experiment
+            experiment.experiment_id = self._own_experiment(experiment.experiment_id, create=True)
+        return super().start_trace(trace_info)
+
+    # --- model ids -------------------------------------------------------------------------------
+
+    def log_metric(self, run_id: str, metric: Metric) -> None:
+        """As MLflow."""
+        self._require_models([metric.model_id])
+        super().log_metric(run_id, metric)
+
+    def log_batch(self, run_id: str, metrics: Any, params: Any, tags: Any) -> None:
+        """As MLflow."""
+        self._require_models(getattr(metric, "model_id", None) for metric in metrics or ())
+        super().log_batch(run_id, metrics, params, tags)
+
+    def log_inputs(
+        self,
+        run_id: str,
+        datasets: Any = None,
+        models: list[LoggedModelInput] | None = None,
+    ) -> None:
+        """As MLflow."""
+        self._require_models(model.model_id for model in models or ())
+        super().log_inputs(run_id, datasets=datasets, models=models)
+
+    def log_outputs(self, run_id: str, models: list[LoggedModelOutput]) -> None:
+        """As MLflow."""
+        self._require_models(model.model_id for model in models or ())
+        super().log_outputs(run_id, models)
+
+    def create_logged_model(
+        self,
+        experiment_id: str,
+        name: str | None = None,
+        source_run_id: str | None = None,
+        tags: Any = None,
+        params: Any = None,
+        model_type: str | None = None,
+    ) -> Any:
+        """As MLflow; the source run must be of this workspace."""
+        if source_run_id is not None:
+            self.get_run(source_run_id)
+        return super().create_logged_model(
+            experiment_id, name, source_run_id, tags, params, model_type
+        )
+
+    def _require_models(self, model_ids: Iterable[str | None]) -> None:
+        wanted = {model_id for model_id in model_ids if model_id is not None}
+        if wanted and (missing := self.foreign_models(wanted)):
+            raise MlflowException(
+                f"Logged model with ID '{missing[0]}' not found.", RESOURCE_DOES_NOT_EXIST
+            )
+
+    # --- experiment ids --------------------------------------------------------------------------
+
+    def _own_experiment(self, value: Any, create: bool) -> Any:
+        if isinstance(value, list | tuple):
+            return [self._own_experiment(item, create) for item in value]
+        if str(value) != DEFAULT_EXPERIMENT_ALIAS:
+            return value
+        own = self._backend.default_experiment_id(create=create)
+        return value if own is None else own
+
+    def _remember(self, experiment_id: str) -> None:
+        with _seen_lock:
+            if len(_seen) >= _SEEN_LIMIT:
+                _seen.clear()
+            _seen[experiment_id] = str(self._backend.location.uri)
+
+    def _explain_stale(self, experiment_id: str, error: MlflowException) -> None:
+        own = str(self._backend.location.uri)
+        seen = _seen.get(experiment_id, own)
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST" and seen != own:
+            raise WorkspaceConflict(
+                f"Experiment {experiment_id} belongs to workspace {seen}, and the tracking URI is "
+                f"now {own}. The active experiment is still the old one: call "
+                "mlflow.set_experiment(NAME) after the switch."
+            ) from error
