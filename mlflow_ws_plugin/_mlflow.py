@@ -14,22 +14,17 @@ import mlflow
 import sqlalchemy
 from mlflow.store.db import utils as _db
 from mlflow.store.db.base_sql_model import Base
-from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
+from mlflow.store.model_registry.dbmodels import models as _registry_models
 from mlflow.store.model_registry.sqlalchemy_workspace_store import (
     WorkspaceAwareSqlAlchemyStore as _RegistryStore,
 )
+from mlflow.store.tracking.dbmodels import models as _tracking_models
 from mlflow.store.tracking.dbmodels.initial_models import Base as _InitialBase
-from mlflow.store.tracking.dbmodels.models import (
-    SqlExperiment,
-    SqlLoggedModel,
-    SqlRun,
-    SqlTraceInfo,
-)
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as _PlainTrackingStore
 from mlflow.store.tracking.sqlalchemy_workspace_store import (
     WorkspaceAwareSqlAlchemyStore as _TrackingStore,
 )
-from mlflow.store.workspace.dbmodels.models import SqlWorkspace
+from mlflow.store.workspace.dbmodels import models as _workspace_models
 from mlflow.store.workspace.sqlalchemy_store import SqlAlchemyStore as _WorkspaceStore
 from mlflow.utils.workspace_context import get_request_workspace as requested_workspace
 from sqlalchemy.orm import Session, sessionmaker
@@ -64,6 +59,14 @@ version: str = mlflow.__version__
 
 ARTIFACT_ROOT = "mlflow-artifacts:/"
 
+# MLflow's ORM classes are declared without types.
+SqlExperiment: Any = _tracking_models.SqlExperiment
+SqlLoggedModel: Any = _tracking_models.SqlLoggedModel
+SqlModelVersion: Any = _registry_models.SqlModelVersion
+SqlRun: Any = _tracking_models.SqlRun
+SqlTraceInfo: Any = _tracking_models.SqlTraceInfo
+SqlWorkspace: Any = _workspace_models.SqlWorkspace
+
 
 class SessionFactory(Protocol):
     """MLflow's `ManagedSessionMaker`: commits at the end, rolls back and translates on errors."""
@@ -95,7 +98,8 @@ class Backend(Protocol):
 
 def create_engine(url: str) -> sqlalchemy.Engine:
     """MLflow's engine for `url` (with its SQL functions), not yet connected."""
-    return _db.create_sqlalchemy_engine(url)
+    engine: sqlalchemy.Engine = _db.create_sqlalchemy_engine(url)
+    return engine
 
 
 def managed_sessions(factory: sessionmaker[Session], engine: sqlalchemy.Engine) -> SessionFactory:
@@ -186,7 +190,7 @@ class _PinnedMixin:
         self.ManagedSessionMaker = self._backend.session
 
 
-class BaseTrackingStore(_PinnedMixin, _TrackingStore):  # type: ignore[misc]  # MLflow is untyped
+class BaseTrackingStore(_PinnedMixin, _TrackingStore):
     """MLflow's workspace-aware tracking store, pinned to one workspace."""
 
     def __init__(self, backend: Backend) -> None:
@@ -219,7 +223,7 @@ class BaseTrackingStore(_PinnedMixin, _TrackingStore):  # type: ignore[misc]  # 
         return provider
 
 
-class BaseRegistryStore(_PinnedMixin, _RegistryStore):  # type: ignore[misc]  # MLflow is untyped
+class BaseRegistryStore(_PinnedMixin, _RegistryStore):
     """MLflow's workspace-aware model registry, pinned to one workspace."""
 
     def __init__(self, backend: Backend) -> None:
@@ -228,7 +232,7 @@ class BaseRegistryStore(_PinnedMixin, _RegistryStore):  # type: ignore[misc]  # 
         self._pin()
 
 
-class BaseWorkspaceStore(_WorkspaceStore):  # type: ignore[misc]  # MLflow is untyped
+class BaseWorkspaceStore(_WorkspaceStore):
     """MLflow's workspace provider on the database of a workspace."""
 
     def __init__(self, backend: Backend) -> None:

@@ -5,11 +5,11 @@ Precedence everywhere: argument, environment, file, default. Environment variabl
 - `MLFLOW_WS_HOME`: the default home of `ws://NAME`. Default `~/.mlflow-ws`.
 
 A config.json is searched from the working directory upwards, to the home directory or the
-file-system boundary, whichever comes first. In each directory the first of `.mlflow-ws/config.json`,
-`.azureml/config.json`, `aml_config/config.json` and `config.json` that has our keys is taken. Keys:
-`workspace_name`, and optionally `tracking_uri`. Azure ML's files work as they are, in both forms that
-its SDK v1 wrote (`workspace_name`, or a `Scope` path): with no `tracking_uri` they mean the embedded
-workspace of that name.
+file-system boundary, whichever comes first. In each directory the first of
+`.mlflow-ws/config.json`, `.azureml/config.json`, `aml_config/config.json` and `config.json` that
+has our keys is taken. Keys: `workspace_name`, and optionally `tracking_uri`. Azure ML's files work
+as they are, in both forms that its SDK v1 wrote (`workspace_name`, or a `Scope` path): with no
+`tracking_uri` they mean the embedded workspace of that name.
 """
 
 from __future__ import annotations

@@ -50,7 +50,6 @@ def registry_store(store_uri: str, tracking_uri: str | None = None) -> Workspace
 
 def workspace_provider(workspace_uri: str) -> WorkspaceProvider:
     """Entry point `mlflow.workspace_provider`. Creates nothing."""
-    from mlflow_ws_plugin.stores.backend import WorkspaceBackend
     from mlflow_ws_plugin.stores.provider import WorkspaceProvider
 
     return WorkspaceProvider(_backend(workspace_uri))

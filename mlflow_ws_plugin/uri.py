@@ -110,8 +110,8 @@ def check_name(name: str) -> str:
     usable = near != name and 2 <= len(near) <= 63 and near not in _RESERVED_NAMES
     hint = f" Did you mean {near!r}?" if usable else ""
     raise InvalidWorkspaceUri(
-        f"{name[:80]!r} is not a workspace name: 2 to 63 characters, lower-case letters, digits and "
-        f"inner hyphens.{hint}"
+        f"{name[:80]!r} is not a workspace name: 2 to 63 characters, lower-case letters, digits "
+        f"and inner hyphens.{hint}"
     )
 
 

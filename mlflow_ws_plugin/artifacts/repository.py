@@ -18,7 +18,7 @@ from mlflow_ws_plugin.stores.backend import WorkspaceBackend
 __all__ = ["WorkspaceArtifactRepository"]
 
 
-class WorkspaceArtifactRepository(ArtifactRepository):  # type: ignore[misc]  # MLflow is untyped
+class WorkspaceArtifactRepository(ArtifactRepository):
     """The artifacts of one run, model or trace, in the directory root of an embedded workspace.
 
     The files are where a stock `mlflow server --artifacts-destination ROOT` looks for them. Writes

@@ -28,7 +28,7 @@ def main() -> None:
 @main.command()
 @click.argument("uri")
 def upgrade(uri: str) -> None:
-    """Bring the database of workspace URI to the schema of the installed MLflow.
+    r"""Bring the database of workspace URI to the schema of the installed MLflow.
 
     A copy is made first. Everybody who opens the database directly needs this MLflow version
     afterwards. The default home upgrades itself; this is for databases that others may use.

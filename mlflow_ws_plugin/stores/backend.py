@@ -181,7 +181,7 @@ class WorkspaceBackend:
         )
 
     def _explain(self, session: Session, error: MlflowException) -> None:
-        """ "No such run" in a workspace that was deleted a moment ago means the latter."""
+        """Say what "no such run" means in a workspace that was deleted a moment ago."""
         if error.error_code == "RESOURCE_DOES_NOT_EXIST" and self._was_open:
             session.rollback()
             if not self._row_exists(session):

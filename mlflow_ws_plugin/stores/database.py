@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ from mlflow_ws_plugin.stores import schema, settings
 from mlflow_ws_plugin.stores.filesystem import is_network_path, is_private, is_writable
 
 __all__ = ["Database", "close_all", "open_database"]
+
+_logger = logging.getLogger("mlflow.ws")
 
 _LOCK_TIMEOUT_S: Final = 120
 # How many threads talk to one database at once. Each may need a second connection, because MLflow's
@@ -131,9 +134,9 @@ class Database:
                 )
         if not self.is_writable:
             raise BackendRefused(
-                f"{self.path} cannot be written by this user, so nothing was written. Reading works. "
-                "Ask its owner for write permission on the directory and its files, or name another "
-                "workspace."
+                f"{self.path} cannot be written by this user, so nothing was written. Reading "
+                "works. Ask its owner for write permission on the directory and its files, or name "
+                "another workspace."
             )
 
     @contextmanager
@@ -237,8 +240,8 @@ class Database:
 
     def _unavailable(self, cause: object) -> BackendUnavailable:
         return BackendUnavailable(
-            f"Cannot open {self.path} ({self._uri}): {cause}. Check that the directory exists, that "
-            "the disk is not full and that this user may write there."
+            f"Cannot open {self.path} ({self._uri}): {cause}. Check that the directory exists, "
+            "that the disk is not full and that this user may write there."
         )
 
 
@@ -266,7 +269,7 @@ def _leave_wal(engine: sqlalchemy.Engine, path: Path) -> None:
         mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
     if mode == "wal":
         _pragma(engine, "journal_mode=DELETE")
-        schema._logger.warning(
+        _logger.warning(
             "%s is on a network file system: it uses a rollback journal there, which is slower and "
             "blocks readers while one process writes. Prefer a local disk.",
             path,

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
 __all__ = ["check_experiment_location", "check_source", "logical_segments"]
 
@@ -92,4 +93,4 @@ def _check_directory(what: str, location: str, own: Path | None) -> None:
 
 
 def _refused(what: str, value: str, reason: str) -> MlflowException:
-    return MlflowException.invalid_parameter_value(f"{what} {value!r} is refused: {reason}.")
+    return MlflowException(f"{what} {value!r} is refused: {reason}.", INVALID_PARAMETER_VALUE)

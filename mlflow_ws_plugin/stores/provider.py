@@ -74,6 +74,6 @@ class WorkspaceProvider(BaseWorkspaceStore):
             return
         error = WorkspaceNotFound if verb == "read" else WorkspaceConflict
         raise error(
-            f"Workspace '{name}' cannot be {verb} through {self._backend.location.uri}, which names "
-            f"'{self._backend.workspace}' only. Use the URI of '{name}'."
+            f"Workspace '{name}' cannot be {verb} through {self._backend.location.uri}, which "
+            f"names '{self._backend.workspace}' only. Use the URI of '{name}'."
         )

@@ -65,9 +65,9 @@ def inspect(engine: sqlalchemy.Engine, where: str) -> Schema:
 def refuse_older(where: str, uri: str) -> UnsupportedSchema:
     """The error for an older database that is not upgraded by opening it."""
     return UnsupportedSchema(
-        f"{where} was written by an older MLflow than {_mlflow.version}. Opening it does not change "
-        f"it, because others may still use it with that MLflow. When they can all move, run: "
-        f"mlflow-ws upgrade '{uri}'"
+        f"{where} was written by an older MLflow than {_mlflow.version}. Opening it does not "
+        "change it, because others may still use it with that MLflow. When they can all move, "
+        f"run: mlflow-ws upgrade '{uri}'"
     )
 
 

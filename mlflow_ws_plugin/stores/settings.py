@@ -42,7 +42,7 @@ def read(connection: Connection, workspace: str) -> Mapping[str, str]:
     rows = connection.execute(
         select(_TABLE.c.key, _TABLE.c.value).where(_TABLE.c.workspace == workspace)
     )
-    return {key: value for key, value in rows}
+    return {str(row.key): str(row.value) for row in rows}
 
 
 def write(connection: Connection, workspace: str, values: Mapping[str, str]) -> None:

@@ -116,7 +116,7 @@ class WorkspaceTrackingStore(BaseTrackingStore):
     def get_experiment(self, experiment_id: str) -> Experiment:
         """As MLflow; an experiment that this process used in another workspace is named as such."""
         try:
-            experiment = super().get_experiment(experiment_id)
+            experiment: Experiment = super().get_experiment(experiment_id)
         except MlflowException as error:
             self._explain_stale(str(experiment_id), error)
             raise
@@ -125,7 +125,7 @@ class WorkspaceTrackingStore(BaseTrackingStore):
 
     def get_experiment_by_name(self, experiment_name: str) -> Experiment | None:
         """As MLflow."""
-        experiment = super().get_experiment_by_name(experiment_name)
+        experiment: Experiment | None = super().get_experiment_by_name(experiment_name)
         if experiment is not None:
             self._remember(experiment.experiment_id)
         return experiment
