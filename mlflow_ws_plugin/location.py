@@ -20,7 +20,6 @@ _logger = logging.getLogger("mlflow.ws")
 
 _relative: dict[str, Location] = {}
 _relative_lock = threading.Lock()
-os.register_at_fork(after_in_child=lambda: globals().update(_relative_lock=threading.Lock()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,3 +115,13 @@ def _replace_in_environment(relative: str, absolute: str) -> None:
     for variable in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
         if os.environ.get(variable) == relative:
             os.environ[variable] = absolute
+
+
+def _after_fork() -> None:
+    global _relative_lock
+    # Another thread of the parent may have held it.
+    _relative_lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,6 +58,7 @@ class WorkspaceBackend:
         event.listen(factory, "after_flush", self._refuse_orphans)
         self._sessions = _mlflow.managed_sessions(factory, database.engine)
         self._was_open = False
+        self._blank: SessionFactory | None = None
 
     def engine_to_construct(self) -> sqlalchemy.Engine:
         """The real engine, or a blank database in memory while there is no real one."""
@@ -101,7 +101,7 @@ class WorkspaceBackend:
         with self._database.lock(), self._sessions(read_only=False) as session:
             if self._row_exists(session):
                 return False
-            self._warn_of_near_names(session)
+            self._warn(session)
             self._insert(session, description)
         self._was_open = True
         _logger.info(
@@ -158,16 +158,30 @@ class WorkspaceBackend:
 
     def _enter(self, read_only: bool) -> SessionFactory:
         if self.exists():
+            if not self._was_open:
+                self._refuse_namesake()
             self._was_open = True
         elif self._was_open:
             raise self._deleted()
         elif read_only:
-            return self._blank_sessions()
+            return self._blank_session
         else:
             self.create()
         if not read_only:
             self._database.refuse_read_only()
         return self._sessions
+
+    def _refuse_namesake(self) -> None:
+        """Two Azure ML names, such as My_WS and my-ws, must not meet in one workspace."""
+        wanted = self.location.display_name
+        with self._database.connect() as connection:
+            found = settings.read(connection, self.workspace).get("display_name")
+        if wanted and found and wanted != found:
+            raise WorkspaceConflict(
+                f"Workspace '{self.workspace}' in {self.location.directory} was made for "
+                f"'{found}', and config.json names '{wanted}'. Add a 'tracking_uri' with another "
+                "name to it."
+            )
 
     def _row_exists(self, session: Session | sqlalchemy.Connection) -> bool:
         query = select(SqlWorkspace.name).where(SqlWorkspace.name == self.workspace)
@@ -234,10 +248,15 @@ class WorkspaceBackend:
         """MLflow's logical place of an experiment's artifacts; a moved home keeps it."""
         return f"{_mlflow.ARTIFACT_ROOT}workspaces/{self.workspace}/{experiment_id}"
 
-    def _warn_of_near_names(self, session: Session) -> None:
-        names = session.execute(select(SqlWorkspace.name)).scalars()
-        near = [name for name in names if _is_near(name, self.workspace)]
-        if near:
+    def _warn(self, session: Session) -> None:
+        names = list(session.execute(select(SqlWorkspace.name)).scalars())
+        if names == [_MLFLOW_DEFAULT] and session.query(SqlExperiment).first() is not None:
+            _logger.warning(
+                "%s held no workspace so far. From now on an MLflow server on it needs "
+                "--enable-workspaces.",
+                self.location.database,
+            )
+        if near := [name for name in names if _is_near(name, self.workspace)]:
             _logger.warning(
                 "Creating workspace '%s' beside '%s' in %s. If that is a typing error, delete the "
                 "new one.",
@@ -248,8 +267,7 @@ class WorkspaceBackend:
 
     # --- an absent workspace ---------------------------------------------------------------------
 
-    @functools.cached_property
-    def _blank(self) -> tuple[SessionFactory, threading.RLock]:
+    def _make_blank(self) -> SessionFactory:
         engine = _mlflow.blank_engine()
         factory = sessionmaker(bind=engine)
         with factory.begin() as session:
@@ -258,19 +276,16 @@ class WorkspaceBackend:
             experiment.experiment_id = int(DEFAULT_EXPERIMENT_ALIAS)
             experiment.artifact_location = self.artifact_location(DEFAULT_EXPERIMENT_ALIAS)
             session.add(experiment)
-        return _mlflow.managed_sessions(factory, engine), threading.RLock()
+        return _mlflow.managed_sessions(factory, engine)
 
-    def _blank_sessions(self) -> SessionFactory:
-        """Sessions that see what a new workspace would hold: its Default experiment."""
-        sessions, lock = self._blank
-
-        @contextmanager
-        def locked(read_only: bool = True) -> Iterator[Session]:
-            # One connection in memory, so one thread at a time.
-            with lock, sessions(read_only=read_only) as session:
+    @contextmanager
+    def _blank_session(self, read_only: bool = True) -> Iterator[Session]:
+        """A session that sees what a new workspace would hold: its Default experiment."""
+        # One connection in memory, so one thread at a time.
+        with self._database.blank_lock:
+            self._blank = self._blank or self._make_blank()
+            with self._blank(read_only=read_only) as session:
                 yield session
-
-        return locked
 
 
 def _default_experiment(workspace: str) -> SqlExperiment:

@@ -73,6 +73,7 @@ class Database:
         self._opening = threading.Lock()
         self._is_open = False
         self._held = threading.local()
+        self.blank_lock = threading.RLock()
 
     @property
     def is_writable(self) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import threading
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
@@ -39,7 +38,6 @@ READS: Final = (
 # Which workspace an experiment was seen in by this process: to tell a stale active experiment from
 # a mistyped id. Only what this process itself was given, so it leaks nothing.
 _seen: dict[str, str] = {}
-_seen_lock = threading.Lock()
 _SEEN_LIMIT: Final = 10_000
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
@@ -199,9 +197,9 @@ class WorkspaceTrackingStore(BaseTrackingStore):
         return value if own is None else own
 
     def _remember(self, experiment_id: str) -> None:
-        with _seen_lock:
-            if len(_seen) >= _SEEN_LIMIT:
-                _seen.clear()
+        if len(_seen) >= _SEEN_LIMIT:
+            _seen.clear()
+        if experiment_id != DEFAULT_EXPERIMENT_ALIAS:
             _seen[experiment_id] = str(self._backend.location.uri)
 
     def _explain_stale(self, experiment_id: str, error: MlflowException) -> None:
