@@ -98,7 +98,11 @@ class WorkspaceBackend:
         """Create the workspace, and its home where needed; False if it was there already."""
         self._database.create()
         self._database.refuse_read_only()
-        with self._database.lock(), self._sessions(read_only=False) as session:
+        with (
+            self._database.slot(),
+            self._database.lock(),
+            self._sessions(read_only=False) as session,
+        ):
             if self._row_exists(session):
                 return False
             self._warn(session)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,11 +32,11 @@ _LOCK_TIMEOUT_S: Final = 120
 # log_batch opens a session inside its session; MLflow's pool holds 5 + 10.
 _SLOTS: Final = 4
 
+# How long a fork waits for calls under way; longer than SQLite's busy timeout in MLflow (20 s).
+_FORK_TIMEOUT_S: Final = 30
+
 _databases: dict[Path, Database] = {}
 _databases_lock = threading.Lock()
-# Pools of the parent process: kept alive in a forked child, because closing a SQLite file there
-# would drop the locks that the parent holds.
-_inherited: list[Any] = []
 
 
 def open_database(location: Location) -> Database:
@@ -57,7 +58,9 @@ def close_all() -> None:
 class Database:
     """A SQLite file. Every store of this process on that file shares this object. Thread-safe.
 
-    Constructing it does no I/O. A forked child gets fresh connections.
+    Constructing it does no I/O. A fork waits for calls of other threads to end and closes the
+    connections first: SQLite must not be carried into a child, where locks that a thread of the
+    parent held would be held for ever (https://sqlite.org/howtocorrupt.html, section 2.6).
     """
 
     def __init__(self, location: Location) -> None:
@@ -66,12 +69,13 @@ class Database:
         self._uri = str(location.uri)
         self._upgrades_itself = location.is_home
         self.engine = _engine(self.path)
-        self._reset()
+        self._is_open = False
+        self._parked = 0
+        self._renew_locks()
 
-    def _reset(self) -> None:
+    def _renew_locks(self) -> None:
         self._slots = threading.BoundedSemaphore(_SLOTS)
         self._opening = threading.Lock()
-        self._is_open = False
         self._held = threading.local()
         self.blank_lock = threading.RLock()
 
@@ -90,7 +94,7 @@ class Database:
         """
         if self._is_open:
             return True
-        with self._opening:
+        with self.slot(), self._opening:
             if not self._is_open:
                 self._is_open = self._open()
         return self._is_open
@@ -107,7 +111,7 @@ class Database:
         if self.exists():
             return
         self.refuse_read_only()
-        with self._opening, self.lock():
+        with self.slot(), self._opening, self.lock():
             if not self._open():
                 self._create()
             self._is_open = True
@@ -120,7 +124,7 @@ class Database:
         self.refuse_read_only()
         if not self.path.exists():
             return None
-        with self._opening, self.lock():
+        with self.slot(), self._opening, self.lock():
             if self._schema() is not schema.Schema.OLDER:
                 return None
             return schema.upgrade(self.engine, self.path)
@@ -161,7 +165,7 @@ class Database:
     def connect(self) -> Iterator[sqlalchemy.Connection]:
         """A plain connection; what keeps it from opening is a `BackendUnavailable`."""
         try:
-            with self.engine.connect() as connection:
+            with self.slot(), self.engine.connect() as connection:
                 yield connection
         except OperationalError as error:
             raise self._unavailable(error.orig or error) from error
@@ -172,25 +176,40 @@ class Database:
 
         A call inside a call takes no second place, so `_SLOTS` threads never wait for each other.
         """
-        depth = getattr(self._held, "depth", 0)
+        # Kept here, because a fork inside the call renews the attributes.
+        slots, held = self._slots, self._held
+        depth = getattr(held, "depth", 0)
         if depth == 0:
-            self._slots.acquire()
-        self._held.depth = depth + 1
+            slots.acquire()
+        held.depth = depth + 1
         try:
             yield depth == 0
         finally:
-            self._held.depth = depth
+            held.depth = depth
             if depth == 0:
-                self._slots.release()
+                slots.release()
                 if not self.is_writable:
                     # Opened `immutable`: a connection kept open would not see later writes.
                     self.engine.dispose()
 
-    def after_fork(self) -> None:
-        """Forget connections and locks of the parent process."""
-        _inherited.append(self.engine.pool)
-        self.engine.dispose(close=False)
-        self._reset()
+    def before_fork(self) -> None:
+        """Wait for the calls of other threads, keep new ones out, and close the connections."""
+        if getattr(self._held, "depth", 0):
+            return
+        deadline = time.monotonic() + _FORK_TIMEOUT_S
+        while self._parked < _SLOTS and self._slots.acquire(
+            timeout=max(0.0, deadline - time.monotonic())
+        ):
+            self._parked += 1
+        self.engine.dispose()
+
+    def after_fork(self, *, in_child: bool) -> None:
+        """Let the calls in again."""
+        if in_child:
+            self._renew_locks()
+        elif self._parked:
+            self._slots.release(self._parked)
+        self._parked = 0
 
     def _open(self) -> bool:
         if not self.path.exists() or self.path.stat().st_size == 0:
@@ -282,12 +301,28 @@ def _pragma(engine: sqlalchemy.Engine, pragma: str) -> None:
         connection.exec_driver_sql(f"PRAGMA {pragma}")
 
 
-def _after_fork() -> None:
-    global _databases_lock
-    _databases_lock = threading.Lock()
+def _before_fork() -> None:
+    # Held until after the fork: one fork at a time waits for the calls under way.
+    _databases_lock.acquire()
     for database in _databases.values():
-        database.after_fork()
+        database.before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    for database in _databases.values():
+        database.after_fork(in_child=False)
+    _databases_lock.release()
+
+
+def _after_fork_in_child() -> None:
+    for database in _databases.values():
+        database.after_fork(in_child=True)
+    _databases_lock.release()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )
