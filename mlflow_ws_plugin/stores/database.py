@@ -149,7 +149,7 @@ class Database:
         """Hold the directory's lock, for creation and migration. Blocks other processes."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.path.parent / ".lock", timeout=_LOCK_TIMEOUT_S):
+            with _file_lock(self.path.parent):
                 yield
         except Timeout as error:
             raise BackendUnavailable(
@@ -274,6 +274,11 @@ def _engine(path: Path) -> sqlalchemy.Engine:
         args[0] = f"file:{quote(path.as_posix())}?{_mode(path)}"
 
     return engine
+
+
+def _file_lock(directory: Path) -> FileLock:
+    """The lock between processes and threads; a thread that holds it may take it again."""
+    return FileLock(directory / ".lock", timeout=_LOCK_TIMEOUT_S, is_singleton=True)
 
 
 def _mode(path: Path) -> str:
