@@ -41,6 +41,7 @@ __all__ = [
     "SqlExperiment",
     "SqlLoggedModel",
     "SqlModelVersion",
+    "SqlRegisteredModel",
     "SqlRun",
     "SqlTraceInfo",
     "SqlWorkspace",
@@ -63,6 +64,7 @@ ARTIFACT_ROOT = "mlflow-artifacts:/"
 SqlExperiment: Any = _tracking_models.SqlExperiment
 SqlLoggedModel: Any = _tracking_models.SqlLoggedModel
 SqlModelVersion: Any = _registry_models.SqlModelVersion
+SqlRegisteredModel: Any = _registry_models.SqlRegisteredModel
 SqlRun: Any = _tracking_models.SqlRun
 SqlTraceInfo: Any = _tracking_models.SqlTraceInfo
 SqlWorkspace: Any = _workspace_models.SqlWorkspace

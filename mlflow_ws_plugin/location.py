@@ -46,6 +46,17 @@ class Location:
         return self.database.parent
 
     @property
+    def artifact_directory(self) -> Path:
+        """The directory of this workspace's own artifacts."""
+        return self.artifact_root / "workspaces" / self.workspace
+
+    def beside(self, workspace: str) -> Location:
+        """The location of another workspace in the same database."""
+        return replace(
+            self, uri=replace(self.uri, name=workspace), workspace=workspace, display_name=None
+        )
+
+    @property
     def is_home(self) -> bool:
         """Whether the database lives in a home of its own (not an explicit file)."""
         return self.uri.scheme == "ws"

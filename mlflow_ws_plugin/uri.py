@@ -71,7 +71,8 @@ _USERINFO: Final = re.compile(r"(?s)(?<=//).*@")
 _SECRET_OPTION: Final = re.compile(
     r"(?i)([?&;][^=&;\s]*(?:pass|pwd|token|secret|key)[^=&;\s]*=)[^&;\s]*"
 )
-_PATH_SAFE: Final = "!$&'()*+,;=:@"
+# Fewer than RFC 3986 allows: what is left needs no quotes in a shell or a .env file.
+_PATH_SAFE: Final = "+,=:@"
 
 
 def redact(text: str) -> str:

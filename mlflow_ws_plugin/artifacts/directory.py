@@ -70,6 +70,14 @@ class DirectoryRoot:
         else:
             target.unlink(missing_ok=True)
 
+    def probe(self) -> str:
+        """Write, sync and remove a small file; says where. Raises `OSError` where that fails."""
+        target = self._root / _STAGING / f"probe-{uuid.uuid4().hex}"
+        with self._staged(target) as (_, file):
+            file.write(b"x" * 4096)
+        target.unlink()
+        return f"a file was written to {target.parent} and removed"
+
     @contextmanager
     def _staged(self, target: Path) -> Iterator[tuple[Path, BinaryIO]]:
         staging = self._root / _STAGING

@@ -4,45 +4,44 @@ from __future__ import annotations
 
 import click
 
-from mlflow_ws_plugin.errors import WorkspaceError
+from mlflow_ws_plugin.cli.doctor import doctor
+from mlflow_ws_plugin.cli.env import env
+from mlflow_ws_plugin.cli.runs import runs
+from mlflow_ws_plugin.cli.ui import ui
+from mlflow_ws_plugin.cli.upgrade import upgrade
+from mlflow_ws_plugin.cli.workspace import workspace
 
 __all__ = ["main"]
 
 
 class _Commands(click.Group):
-    """Prints our errors as one line, without a traceback; exit code 1."""
+    """Prints errors of the plugin and of MLflow as one message, no traceback; exit code 1."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except WorkspaceError as error:
-            raise click.ClickException(str(error.message)) from error
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            # Imported late: `mlflow-ws --help` must not wait for MLflow.
+            from mlflow.exceptions import MlflowException
+
+            if isinstance(error, MlflowException):
+                raise click.ClickException(str(error.message)) from error
+            raise
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="mlflow-ws-plugin")
 def main() -> None:
-    """MLflow workspaces that one URI names."""
-
-
-@main.command()
-@click.argument("uri")
-def upgrade(uri: str) -> None:
-    r"""Bring the database of workspace URI to the schema of the installed MLflow.
-
-    A copy is made first. Everybody who opens the database directly needs this MLflow version
-    afterwards. The default home upgrades itself; this is for databases that others may use.
+    """MLflow workspaces that one URI names.
 
     \b
     Example:
-      mlflow-ws upgrade ws+sqlite:///data/mlflow.db/team
+      MLFLOW_TRACKING_URI=ws://demo python train.py
+      mlflow-ws ui ws://demo
     """
-    from mlflow_ws_plugin.location import resolve
-    from mlflow_ws_plugin.stores.database import open_database
 
-    location = resolve(uri)
-    backup = open_database(location).upgrade()
-    if backup is None:
-        click.echo(f"Nothing to do: {location.database} is up to date, or does not exist.")
-    else:
-        click.echo(f"Upgraded {location.database}; the copy of before is {backup}")
+
+for command in (doctor, env, runs, ui, upgrade, workspace):
+    main.add_command(command)

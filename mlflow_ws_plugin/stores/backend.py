@@ -23,7 +23,7 @@ from mlflow_ws_plugin.location import Location
 from mlflow_ws_plugin.stores import settings
 from mlflow_ws_plugin.stores.database import Database, open_database
 
-__all__ = ["WorkspaceBackend", "open_backend"]
+__all__ = ["WorkspaceBackend", "open_backend", "open_existing"]
 
 _logger = logging.getLogger("mlflow.ws")
 
@@ -38,6 +38,24 @@ _MLFLOW_DEFAULT: Final = "default"
 def open_backend(location: Location) -> WorkspaceBackend:
     """The process's one backend for that workspace. Does no I/O, creates nothing."""
     return WorkspaceBackend(location, open_database(location))
+
+
+def open_existing(location: Location) -> WorkspaceBackend:
+    """The backend of a workspace that must be there. Creates nothing.
+
+    Raises:
+        WorkspaceNotFound: There is no such workspace; shows the nearest name and the next command.
+    """
+    backend = open_backend(location)
+    if not backend.exists():
+        near = [name for name in backend.neighbours() if _is_near(name, location.workspace)]
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+        raise WorkspaceNotFound(
+            f"There is no workspace '{location.workspace}' in {location.directory} yet.{hint} The "
+            f"first run logged to it creates it, and so does: mlflow-ws workspace create "
+            f"{location.uri}"
+        )
+    return backend
 
 
 class WorkspaceBackend:
@@ -94,6 +112,12 @@ class WorkspaceBackend:
         with self._database.connect() as connection:
             return self._row_exists(connection)
 
+    @contextmanager
+    def connect(self) -> Iterator[sqlalchemy.Connection]:
+        """A plain connection to the database of the workspace, which must exist."""
+        with self._database.connect() as connection:
+            yield connection
+
     def create(self, description: str | None = None) -> bool:
         """Create the workspace, and its home where needed; False if it was there already."""
         self._database.create()
@@ -115,6 +139,18 @@ class WorkspaceBackend:
             self.location.uri,
         )
         return True
+
+    def has_database(self) -> bool:
+        """Whether there is a database, of whatever workspaces."""
+        return self._database.exists()
+
+    def neighbours(self) -> list[str]:
+        """The names of all workspaces in the same database, MLflow's own `default` left out."""
+        if not self._database.exists():
+            return []
+        query = select(SqlWorkspace.name).where(SqlWorkspace.name != _MLFLOW_DEFAULT)
+        with self._database.connect() as connection:
+            return sorted(connection.execute(query).scalars())
 
     def default_experiment_id(self, *, create: bool) -> str | None:
         """The experiment that `0` means here; None if there is none yet and `create` is false."""

@@ -50,13 +50,13 @@ def check_experiment_location(location: str, workspace: str) -> None:
     _check("artifact_location", location, workspace, own=None)
 
 
-def check_source(source: str, workspace: str, artifact_root: Path) -> None:
-    """Refuse a model version's source by the same rule; the workspace's own files may be one.
+def check_source(source: str, workspace: str, own: Path) -> None:
+    """Refuse a model version's source by the same rule; files in `own` may be one.
 
     Raises:
         MlflowException: INVALID_PARAMETER_VALUE.
     """
-    _check("source", source, workspace, own=artifact_root / "workspaces" / workspace)
+    _check("source", source, workspace, own=own)
 
 
 def _check(what: str, uri: str, workspace: str, own: Path | None) -> None:
