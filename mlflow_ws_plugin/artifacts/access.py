@@ -18,7 +18,9 @@ def own_segments(artifact_uri: str, backend: WorkspaceBackend) -> tuple[list[str
 
     A path is the workspace's own when its workspace segment says so, or when an experiment, a
     logged model or a model version of the workspace has it, or a parent of it, as its location:
-    so databases that were filled by a stock server work too. All else reads as not there.
+    so databases that a stock server filled, and experiments that `mlflow db move-resources` moved
+    here, keep their artifacts. All else reads as not there. (Such a location cannot be given by
+    hand: the stores refuse it.)
 
     Returns:
         The segments, and the leading ones that no symbolic link may leave.
@@ -39,9 +41,6 @@ def own_segments(artifact_uri: str, backend: WorkspaceBackend) -> tuple[list[str
 
 
 def _known_location(segments: list[str], backend: WorkspaceBackend) -> list[str] | None:
-    if segments[:1] == ["workspaces"]:
-        # Another workspace's own directory is never served, whatever a row says.
-        return None
     parents = {
         "mlflow-artifacts:/" + "/".join(segments[:i]): i for i in range(1, len(segments) + 1)
     }
