@@ -34,6 +34,7 @@ _CANDIDATES: Final = (
     "aml_config/config.json",
     "config.json",
 )
+_OUR_DIRECTORIES: Final = frozenset({".mlflow-ws", ".azureml", "aml_config"})
 _OUR_KEYS: Final = frozenset({"workspace_name", "tracking_uri"})
 _AZURE_KEYS: Final = frozenset({"subscription_id", "resource_group", "Scope"})
 _AZURE_SCOPE: Final = re.compile(r"/workspaces/([^/]+)")
@@ -62,7 +63,15 @@ class Config:
 def default_home() -> Path:
     """The directory of `ws://NAME`: `$MLFLOW_WS_HOME`, else `~/.mlflow-ws`; absolute."""
     configured = os.environ.get("MLFLOW_WS_HOME")
-    return Path(configured or "~/.mlflow-ws").expanduser().absolute()
+    try:
+        home = Path(configured or "~/.mlflow-ws").expanduser()
+    except RuntimeError as error:
+        raise InvalidConfig(
+            "This user has no home directory. Set MLFLOW_WS_HOME, or name a directory: "
+            "ws:///ABS/DIR/NAME"
+        ) from error
+    # Not resolve(): a symbolic link that is moved later must still mean what it says.
+    return Path(os.path.abspath(home))  # noqa: PTH100  # Path.absolute() keeps `..`
 
 
 def find_config(start: Path | None = None) -> Config:
@@ -79,7 +88,7 @@ def find_config(start: Path | None = None) -> Config:
         looked_in.append(str(directory))
         for candidate in _CANDIDATES:
             path = directory / candidate
-            if path.is_file() and (content := _content(path)) is not None:
+            if _is_file(path) and (content := _content(path)) is not None:
                 return _config(path, content)
     raise ConfigNotFound(
         f"No workspace config.json found. Looked for {', '.join(_CANDIDATES)} in: "
@@ -96,7 +105,7 @@ def read_config(path: Path) -> Config:
         InvalidConfig: It is broken, has none of our keys, or could have been written by others.
     """
     path = path.absolute()
-    if not path.is_file():
+    if not _is_file(path):
         raise ConfigNotFound(f"There is no file {path}.")
     content = _content(path)
     if content is None:
@@ -105,45 +114,62 @@ def read_config(path: Path) -> Config:
 
 
 def _upwards(start: Path) -> Iterator[Path]:
-    home = Path.home()
     device = start.stat().st_dev
     for directory in (start, *start.parents):
         if directory.stat().st_dev != device:
             return
         yield directory
-        if directory == home:
+        if _is_home(directory):
             return
+
+
+def _is_home(directory: Path) -> bool:
+    try:
+        return directory.samefile(Path.home())
+    except (OSError, RuntimeError):
+        return False
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise InvalidConfig(f"Cannot read {path}: {error}.") from error
 
 
 def _content(path: Path) -> Mapping[str, Any] | None:
     """The parsed file, or None when it is somebody else's config.json."""
-    text = _read(path)
+    text, status = _read(path)
     try:
-        content = json.loads(text)
+        # Editors on Windows write a byte order mark.
+        content = json.loads(text.decode("utf-8-sig"))
     except ValueError as error:
-        if path.parent.name not in {".mlflow-ws", ".azureml", "aml_config"} and not any(
-            f'"{key}"' in text for key in _OUR_KEYS
+        if path.parent.name not in _OUR_DIRECTORIES and not any(
+            f'"{key}"'.encode() in text for key in _OUR_KEYS
         ):
             return None
         raise InvalidConfig(f"{path} is not JSON: {error}.") from error
     if not isinstance(content, dict) or not content.keys() & (_OUR_KEYS | _AZURE_KEYS):
         return None
-    _refuse_foreign(path)
+    _refuse_foreign(path, status)
     return content
 
 
-def _read(path: Path) -> str:
+def _read(path: Path) -> tuple[bytes, os.stat_result]:
+    """The content, and whose it is: of the same open file, so that no swap comes between."""
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        with path.open("rb") as file:
+            return file.read(), os.fstat(file.fileno())
+    except OSError as error:
         raise InvalidConfig(f"Cannot read {path}: {error}.") from error
 
 
-def _refuse_foreign(path: Path) -> None:
+def _refuse_foreign(path: Path, status: os.stat_result) -> None:
     """A file that others can write could send a user's runs and credentials anywhere."""
     if os.name == "nt":
         return
-    status = path.stat()
     if status.st_mode & stat.S_IWOTH:
         raise InvalidConfig(f"{path} is writable by everyone. Run: chmod o-w '{path}'")
     if status.st_uid not in {os.getuid(), 0}:

@@ -80,9 +80,10 @@ def resolve(text: str) -> Location:
     if uri.is_absolute:
         return _locate(uri)
     with _relative_lock:
-        if text not in _relative:
-            _relative[text] = _locate_config() if uri.door == "config" else _locate_in_home(uri)
-        location = _relative[text]
+        key = str(uri)
+        if key not in _relative:
+            _relative[key] = _locate_config() if uri.door == "config" else _locate_in_home(uri)
+        location = _relative[key]
     _replace_in_environment(text, str(location.uri))
     return location
 
@@ -90,7 +91,7 @@ def resolve(text: str) -> Location:
 def _locate_config() -> Location:
     config = find_config()
     if config.uri.is_absolute:
-        return _locate(config.uri)
+        return replace(_locate(config.uri), display_name=config.display_name)
     location = replace(_locate_in_home(config.uri), display_name=config.display_name)
     _logger.info(
         "Workspace '%s' of %s is local: %s", location.workspace, config.path, location.directory

@@ -14,11 +14,13 @@ Rules beyond the picture:
 - The scheme is case-insensitive. NAME is 2-63 characters of `a-z`, `0-9` and inner `-`, taken
   literally: no percent-encoding, no line end, no look-alike letters.
 - Paths are percent-encoded (RFC 3986); a raw space is accepted. `%2F`, `%00`, `.` and `..` as a
-  segment are errors. Trailing slashes and doubled slashes are dropped, so SQLAlchemy's four-slash
+  segment are errors, and in `sql` and `served` paths a raw `@`, which would be part of a password.
+  Trailing slashes and doubled slashes are dropped, so SQLAlchemy's four-slash
   `ws+sqlite:////abs/file.db/NAME` is understood.
 - `?` begins the options, `#` must be written `%23`. Options: PostgreSQL takes `host` (a socket
   directory, libpq's form), `sslmode` and `sslrootcert`; the other forms take none.
-- IPv6 hosts are written in brackets. Embedded forms take no host, user or port.
+- Hosts are names, IPv4 addresses, or IPv6 addresses in brackets, without a zone. Embedded forms
+  take no host, user or port.
 - A password in a `sql` or `served` URI is kept for the connection and never shown: `str`, `repr`
   and every message print `***`.
 """
@@ -29,6 +31,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv6Address
 from typing import Final, Literal, NoReturn
 from urllib.parse import quote, unquote
 
@@ -66,22 +69,26 @@ _OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
 _NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 # MLflow's server has routes and directories of these names.
 _RESERVED_NAMES: Final = frozenset({"workspaces", "api", "ajax-api", "static-files"})
+_HOST_PORT: Final = re.compile(r"(\[[^\[\]]*\]|[\w.-]*)(?::([0-9]+))?")
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
-_USERINFO: Final = re.compile(r"(?s)(?<=//).*@")
-_SECRET_OPTION: Final = re.compile(
-    r"(?i)([?&;][^=&;\s]*(?:pass|pwd|token|secret|key)[^=&;\s]*=)[^&;\s]*"
-)
 # Fewer than RFC 3986 allows: what is left needs no quotes in a shell or a .env file.
-_PATH_SAFE: Final = "+,=:@"
+_PATH_SAFE: Final = "+,=:"
 
 
 def redact(text: str) -> str:
     """`text` with everything that could be a credential in a URI replaced by `***`.
 
-    Works on broken URIs too: all between `//` and the last `@` goes, and the value of each option
-    whose name looks like a secret's.
+    Works on broken URIs too: all before the last `@` goes, and all options; where an `@` comes
+    after a `?`, either could be part of a password, and only the scheme is left.
     """
-    return _SECRET_OPTION.sub(r"\1***", _USERINFO.sub("***@", text))
+    match = _SCHEME.match(text)
+    scheme = match[0] if match else ""
+    head, mark, options = text.partition("?")
+    if "@" in options:
+        return f"{scheme}***"
+    if "@" in head:
+        head = f"{scheme}//***@{head.rpartition('@')[2]}"
+    return f"{head}?***" if mark else head
 
 
 def is_workspace_uri(text: object) -> bool:
@@ -193,6 +200,21 @@ def _scheme_of(text: str) -> str:
     return match[1].lower() if match else ""
 
 
+def _echo(key: str) -> str:
+    """An option's name, where it is one: what stands there could be half of a password."""
+    return repr(key) if re.fullmatch(r"[A-Za-z_]{1,40}", key) else "something else"
+
+
+def _is_host(text: str) -> bool:
+    if not text.startswith("["):
+        return True
+    try:
+        IPv6Address(text[1:-1])
+    except ValueError:
+        return False
+    return "%" not in text
+
+
 class _Parser:
     """One parse of one text; keeps it only to quote it, redacted, in errors."""
 
@@ -205,6 +227,8 @@ class _Parser:
             self._unknown_scheme()
         if any(ord(char) < 0x20 or ord(char) == 0x7F for char in self.text):
             self._fail("it holds a control character (a line end?)")
+        if any(0xD800 <= ord(char) <= 0xDFFF for char in self.text):
+            self._fail("it is not Unicode text")
         rest = self.text[len(self.scheme) + 1 :]
         if self.scheme == "ws" and rest == "":
             return WorkspaceUri(self.scheme, None)
@@ -223,8 +247,10 @@ class _Parser:
         if door == "embedded":
             return self._embedded(authority, path)
         user, password, host, port = self._authority(authority)
+        if "@" in (path or ""):
+            self._fail("'@' in a path must be written %40, and '/' in a password %2F")
         segments, name = self._split(path)
-        if not host and "host" not in dict(options):
+        if not host and not dict(options).get("host"):
             self._fail("the host is missing")
         if door == "sql" and len(segments) != 1:
             self._fail("one database and one name must follow the host")
@@ -237,8 +263,8 @@ class _Parser:
             self._fail("an embedded workspace takes no user and no password")
         if authority and path is not None and path.strip("/"):
             self._fail(
-                f"a home is an absolute directory, with three slashes: "
-                f"{self.scheme}:///{redact(authority)}/{path}"
+                "a home is an absolute directory, with three slashes: "
+                + redact(self.text).replace("://", ":///", 1)
             )
         if authority:
             if self.scheme != "ws":
@@ -246,7 +272,11 @@ class _Parser:
             return WorkspaceUri(self.scheme, self._name(authority))
         segments, name = self._split(path)
         if not segments:
-            self._fail(f"it names no directory; for the default home write ws://{name}")
+            self._fail(
+                f"it names no directory; for the default home write ws://{name}"
+                if self.scheme == "ws"
+                else "it names no database file"
+            )
         return WorkspaceUri(self.scheme, name, "/" + "/".join(segments))
 
     def _split(self, path: str | None) -> tuple[list[str], str]:
@@ -259,9 +289,9 @@ class _Parser:
         try:
             return check_name(raw)
         except InvalidWorkspaceUri as error:
-            # A port or a broken authority can hold a password: nothing of it is echoed.
+            # What looks like a port or a login is not repeated by name.
             if ":" in raw or "@" in raw:
-                self._fail("the name of an embedded workspace takes no port, user or password")
+                self._fail("the name of a workspace takes no port, user or password")
             self._fail(str(error.message))
 
     def _segment(self, raw: str) -> str:
@@ -280,10 +310,11 @@ class _Parser:
     def _authority(self, text: str) -> tuple[str | None, str | None, str, int | None]:
         userinfo, at, hostport = text.rpartition("@")
         user, colon, password = userinfo.partition(":")
-        match = re.fullmatch(r"(\[[0-9A-Fa-f:.%]+\]|[^\[\]:@]*)(?::([0-9]+))?", hostport)
-        if match is None:
+        match = _HOST_PORT.fullmatch(hostport)
+        if match is None or not _is_host(match[1]):
             self._fail("the host or the port is not understood")
-        port = int(match[2]) if match[2] else None
+        # Cut, because Python refuses to convert thousands of digits.
+        port = int(match[2][:6]) if match[2] else None
         if port is not None and not 0 < port < 65536:
             self._fail("the port must be 1 to 65535")
         return (
@@ -300,6 +331,8 @@ class _Parser:
             self._fail("the percent-encoding is not UTF-8")
 
     def _options(self, query: str) -> tuple[tuple[str, str], ...]:
+        if "?" in query or "@" in query:
+            self._fail("'?' and '@' in an option must be written %3F and %40")
         pairs = [part.partition("=") for part in query.split("&") if part]
         known = _OPTIONS.get(self.scheme, ())
         for key, _, _ in pairs:
@@ -313,9 +346,9 @@ class _Parser:
     def _unknown_option(self, key: str, known: Iterable[str]) -> NoReturn:
         known = list(known)
         if not known:
-            self._fail(f"{self.scheme} URIs take no options, and there is {redact(key)[:40]!r}")
+            self._fail(f"{self.scheme} URIs take no options, and there is {_echo(key)}")
         near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
-        self._fail(f"unknown option {redact(key)[:40]!r}; the nearest known one is {near!r}")
+        self._fail(f"unknown option {_echo(key)}; the nearest known one is {near!r}")
 
     def _unknown_scheme(self) -> NoReturn:
         near = difflib.get_close_matches(self.scheme, SCHEMES, n=1, cutoff=0.6)
@@ -325,7 +358,8 @@ class _Parser:
         )
 
     def _fail(self, reason: str) -> NoReturn:
+        stop = "" if reason.endswith((".", "?")) else "."
         raise InvalidWorkspaceUri(
-            f"Not a workspace URI: {redact(self.text)[:200]!r}: {reason.rstrip('.')}. "
+            f"Not a workspace URI: {redact(self.text)[:200]!r}: {reason}{stop} "
             f"Expected: {_FORMS[self.scheme]}"
         )

@@ -36,7 +36,6 @@ class WorkspaceArtifactRepository(ArtifactRepository):
         tracking_uri: str | None = None,
         registry_uri: str | None = None,
     ) -> None:
-        backend.refuse_contradiction()
         super().__init__(artifact_uri, tracking_uri, registry_uri)
         self._backend = backend
         self._segments, self._bounds = own_segments(artifact_uri, backend)
@@ -49,11 +48,12 @@ class WorkspaceArtifactRepository(ArtifactRepository):
         self._root.put(source, self._writable(artifact_path) / source.name)
 
     def log_artifacts(self, local_dir: str | Path, artifact_path: str | None = None) -> None:
-        """Store a directory tree: each file atomically, the tree not; empty directories too."""
+        """Store a directory tree: each file atomically, the tree not; empty directories too.
+
+        What is not a directory stores nothing, as with MLflow's local store.
+        """
         self._backend.refuse_read_only()
         source, target = Path(local_dir), self._writable(artifact_path)
-        if not source.is_dir():
-            raise NotADirectoryError(f"{source} is not a directory.")
         for directory, _, files in os.walk(source, followlinks=True):
             into = target / Path(directory).relative_to(source)
             into.mkdir(parents=True, exist_ok=True)
@@ -98,6 +98,10 @@ class WorkspaceArtifactRepository(ArtifactRepository):
         """This repository: MLflow asks where a request names a workspace, which is checked."""
         return self
 
+    def _is_directory(self, artifact_path: str | None) -> bool:
+        # MLflow's own asks for a listing, which an empty directory does not have.
+        return self._path(artifact_path).is_dir()
+
     def _download_file(self, remote_file_path: str, local_path: Any) -> None:
         source = self._path(remote_file_path)
         if not source.is_file():
@@ -109,6 +113,8 @@ class WorkspaceArtifactRepository(ArtifactRepository):
         return self._path(artifact_path)
 
     def _path(self, artifact_path: str | None) -> Path:
+        # Here, because MLflow's client keeps repositories of runs for ever.
+        self._backend.refuse_contradiction()
         parts = [part for part in str(artifact_path or "").split("/") if part not in {"", "."}]
         if ".." in parts or str(artifact_path or "").startswith("/") or "\0" in "".join(parts):
             raise MlflowException.invalid_parameter_value(f"Invalid path: {artifact_path}")

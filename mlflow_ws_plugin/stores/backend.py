@@ -98,12 +98,14 @@ class WorkspaceBackend:
         self.refuse_contradiction()
         with self._database.slot() as outermost:
             sessions = self._enter(read_only) if outermost else self._sessions
-            with sessions(read_only=read_only) as session:
-                try:
+            try:
+                with sessions(read_only=read_only) as session:
                     yield session
-                except MlflowException as error:
-                    self._explain(session, error)
-                    raise
+            except MlflowException as error:
+                # "No such run", or a constraint that fails, in a workspace deleted a moment ago.
+                if outermost and self._was_open and not self.exists():
+                    raise self._deleted() from error
+                raise
 
     def exists(self) -> bool:
         """Whether the workspace is there now. Creates nothing."""
@@ -233,13 +235,6 @@ class WorkspaceBackend:
             f"process had it open. Nothing was written. Start the process again to create it anew "
             f"({self.location.uri})."
         )
-
-    def _explain(self, session: Session, error: MlflowException) -> None:
-        """Say what "no such run" means in a workspace that was deleted a moment ago."""
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST" and self._was_open:
-            session.rollback()
-            if not self._row_exists(session):
-                raise self._deleted() from error
 
     def _refuse_orphans(self, session: Session, _context: object) -> None:
         """Check, in the transaction that adds a row of this workspace, that it still exists.

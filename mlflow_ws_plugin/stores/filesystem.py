@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +12,11 @@ __all__ = ["is_network_path", "is_private", "is_writable"]
 # SQLite's write-ahead log needs shared memory, which these do not have between hosts
 # (https://sqlite.org/wal.html, "Disadvantages").
 _NETWORK_TYPES: Final = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "beegfs", "gpfs"}
+    {
+        *("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "virtiofs"),
+        *("afs", "ceph", "lustre", "beegfs", "gpfs"),
+        *("fuse.sshfs", "fuse.rclone", "fuse.glusterfs", "fuse.s3fs", "fuse.gcsfuse"),
+    }
 )
 _MOUNTS: Final = Path("/proc/self/mounts")
 
@@ -23,19 +28,20 @@ def is_network_path(path: Path, mounts: Path = _MOUNTS) -> bool:
     except OSError:
         return False
     target = path.resolve()
-    best: tuple[int, str] = (-1, "")
+    depth, found = 0, ""
     for line in lines:
         _, mount_point, kind, *_ = line.split(" ")
         # The kernel writes spaces as \040.
-        point = Path(mount_point.encode().decode("unicode_escape"))
-        if target.is_relative_to(point):
-            best = max(best, (len(point.parts), kind))
-    return best[1] in _NETWORK_TYPES or best[1].startswith("fuse.sshfs")
+        point = Path(re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), mount_point))
+        # Of two mounts on one directory the later one counts.
+        if target.is_relative_to(point) and len(point.parts) >= depth:
+            depth, found = len(point.parts), kind
+    return found in _NETWORK_TYPES
 
 
 def is_writable(database: Path) -> bool:
     """Whether this user can write `database`: SQLite also needs to create files beside it."""
-    target = database if database.exists() else _existing_parent(database)
+    target = database if _exists(database) else _existing_parent(database)
     return os.access(target, os.W_OK) and os.access(_existing_parent(database), os.W_OK | os.X_OK)
 
 
@@ -50,4 +56,9 @@ def is_private(database: Path) -> bool:
 
 
 def _existing_parent(path: Path) -> Path:
-    return next(parent for parent in path.parents if parent.exists())
+    return next(parent for parent in path.parents if _exists(parent))
+
+
+def _exists(path: Path) -> bool:
+    # Path.exists() raises below a directory that this user may not enter.
+    return os.path.exists(path)  # noqa: PTH110

@@ -14,6 +14,8 @@ from urllib.request import url2pathname
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
+from mlflow_ws_plugin.location import Location
+
 __all__ = ["check_experiment_location", "check_source", "logical_segments"]
 
 
@@ -23,7 +25,10 @@ def logical_segments(uri: str) -> list[str] | None:
     Not plain are `..`, an encoded slash, a backslash, control characters, and a server's name:
     whatever could mean another file to another program.
     """
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        return None
     if parts.netloc or parts.query or parts.fragment:
         return None
     segments = [unquote(part) for part in parts.path.split("/") if part not in {"", "."}]
@@ -31,6 +36,8 @@ def logical_segments(uri: str) -> list[str] | None:
         part == ".."
         or "/" in part
         or "\\" in part
+        # A drive or a stream, on Windows.
+        or (os.name == "nt" and ":" in part)
         or any(ord(char) < 0x20 for char in part)
         # A second decoding by another program must not change the meaning.
         or unquote(part) in {".", ".."}
@@ -41,30 +48,33 @@ def logical_segments(uri: str) -> list[str] | None:
     return None if unsafe else segments
 
 
-def check_experiment_location(location: str, workspace: str) -> None:
+def check_experiment_location(uri: str, workspace: Location) -> None:
     """Refuse an experiment's artifact location that could reach another workspace's files.
 
     Raises:
         MlflowException: INVALID_PARAMETER_VALUE.
     """
-    _check("artifact_location", location, workspace, own=None)
+    _check("artifact_location", uri, workspace, own=None)
 
 
-def check_source(source: str, workspace: str, own: Path) -> None:
-    """Refuse a model version's source by the same rule; files in `own` may be one.
+def check_source(uri: str, workspace: Location) -> None:
+    """Refuse a model version's source by the same rule; the workspace's own files may be one.
 
     Raises:
         MlflowException: INVALID_PARAMETER_VALUE.
     """
-    _check("source", source, workspace, own=own)
+    _check("source", uri, workspace, own=workspace.artifact_directory)
 
 
-def _check(what: str, uri: str, workspace: str, own: Path | None) -> None:
-    scheme = urlsplit(uri).scheme
+def _check(what: str, uri: str, workspace: Location, own: Path | None) -> None:
+    try:
+        scheme = urlsplit(uri).scheme
+    except ValueError:
+        raise _refused(what, uri, "it is no URI") from None
     if scheme == "mlflow-artifacts":
-        _check_logical(what, uri, workspace)
+        _check_logical(what, uri, workspace.workspace)
     elif scheme in {"", "file"} or (os.name == "nt" and len(scheme) == 1):
-        _check_directory(what, uri, own)
+        _check_directory(what, uri, workspace, own)
     elif ".." in unquote(urlsplit(uri).path).split("/"):
         raise _refused(what, uri, "it contains '..'")
 
@@ -77,19 +87,23 @@ def _check_logical(what: str, uri: str, workspace: str) -> None:
         )
 
 
-def _check_directory(what: str, location: str, own: Path | None) -> None:
-    is_uri = location.startswith("file:")
-    path = Path(url2pathname(urlsplit(location).path) if is_uri else location)
+def _check_directory(what: str, uri: str, workspace: Location, own: Path | None) -> None:
+    # MLflow decodes both forms, a plain path too.
+    path = Path(url2pathname(urlsplit(uri).path if uri.startswith("file:") else uri))
     if ".." in path.parts:
-        raise _refused(what, location, "it contains '..'")
-    resolved = path.resolve()
+        raise _refused(what, uri, "it contains '..'")
+    given, resolved = path.absolute(), path.resolve()
     if own is not None and resolved.is_relative_to(own.resolve()):
         return
-    for directory in (resolved, *resolved.parents):
-        if directory.name == "artifacts" and (directory.parent / "workspaces.db").exists():
+    for directory in (resolved, *resolved.parents, given, *given.parents):
+        if directory == workspace.artifact_root or _is_root_of_home(directory):
             raise _refused(
-                what, location, f"it is inside the home {directory.parent}, which manages it itself"
+                what, uri, f"it is inside the home {directory.parent}, which manages it itself"
             )
+
+
+def _is_root_of_home(directory: Path) -> bool:
+    return directory.name == "artifacts" and (directory.parent / "workspaces.db").exists()
 
 
 def _refused(what: str, value: str, reason: str) -> MlflowException:

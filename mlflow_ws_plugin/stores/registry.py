@@ -41,7 +41,7 @@ class WorkspaceRegistryStore(BaseRegistryStore):
                 workspace, RESOURCE_DOES_NOT_EXIST for a run or model of another workspace.
         """
         if isinstance(source, str):
-            check_source(source, self._backend.workspace, self._backend.location.artifact_directory)
+            check_source(source, self._backend.location)
         self._require_own(run_id, model_id)
         return super().create_model_version(
             name,

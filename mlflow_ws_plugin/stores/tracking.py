@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
 from mlflow_ws_plugin._mlflow import BaseTrackingStore
-from mlflow_ws_plugin.errors import WorkspaceConflict
+from mlflow_ws_plugin.errors import WorkspaceConflict, WorkspaceNotFound
 from mlflow_ws_plugin.stores.backend import DEFAULT_EXPERIMENT_ALIAS, WorkspaceBackend
 from mlflow_ws_plugin.stores.places import check_experiment_location
 
@@ -106,7 +106,7 @@ class WorkspaceTrackingStore(BaseTrackingStore):
                 `..`, inside any home's `artifacts/`, or under another workspace.
         """
         if artifact_location:
-            check_experiment_location(artifact_location, self._backend.workspace)
+            check_experiment_location(artifact_location, self._backend.location)
         experiment_id = self.create_experiment_at(name, artifact_location, tags)
         self._remember(experiment_id)
         return experiment_id
@@ -205,7 +205,8 @@ class WorkspaceTrackingStore(BaseTrackingStore):
     def _explain_stale(self, experiment_id: str, error: MlflowException) -> None:
         own = str(self._backend.location.uri)
         seen = _seen.get(experiment_id, own)
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST" and seen != own:
+        is_missing = error.error_code == "RESOURCE_DOES_NOT_EXIST"
+        if is_missing and seen != own and not isinstance(error, WorkspaceNotFound):
             raise WorkspaceConflict(
                 f"Experiment {experiment_id} belongs to workspace {seen}, and the tracking URI is "
                 f"now {own}. The active experiment is still the old one: call "
