@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,6 +78,7 @@ class WorkspaceBackend:
         self._sessions = _mlflow.managed_sessions(factory, database.engine)
         self._was_open = False
         self._blank: SessionFactory | None = None
+        self._entered = threading.local()
 
     def engine_to_construct(self) -> sqlalchemy.Engine:
         """The real engine, or a blank database in memory while there is no real one."""
@@ -97,7 +99,10 @@ class WorkspaceBackend:
         """
         self.refuse_contradiction()
         with self._database.slot() as outermost:
-            sessions = self._enter(read_only) if outermost else self._sessions
+            if outermost or (self._entered.sessions == self._blank_session and not read_only):
+                self._entered.sessions = self._enter(read_only)
+            # A call inside a call sees what the outer one sees.
+            sessions: SessionFactory = self._entered.sessions
             try:
                 with sessions(read_only=read_only) as session:
                     yield session
@@ -157,7 +162,12 @@ class WorkspaceBackend:
     def default_experiment_id(self, *, create: bool) -> str | None:
         """The experiment that `0` means here; None if there is none yet and `create` is false."""
         with self.session(read_only=not create) as session:
-            return self._find_default(session) or (self._add_default(session) if create else None)
+            found = self._find_default(session)
+        if found is not None or not create:
+            return found
+        # A workspace that a stock server made has none: one process adds it.
+        with self._database.lock(), self.session(read_only=False) as session:
+            return self._find_default(session) or self._add_default(session)
 
     def drop_unused_default(self) -> None:
         """Remove the Default experiment where it is all there is and holds nothing.

@@ -11,8 +11,10 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 from mlflow_ws_plugin import WorkspaceUri
@@ -177,4 +179,13 @@ def test_every_setting_and_command_is_in_the_readme() -> None:
     settings = set(re.findall(r"MLFLOW_WS_[A-Z_]+", sources))
     assert settings
     assert all(f"`{setting}`" in README for setting in settings)
-    assert all(f"mlflow-ws {command}" in README for command in main.commands)
+    assert all(f"`mlflow-ws {' '.join(words)}" in README for words in leaves(main))
+
+
+def leaves(group: click.Group) -> Iterator[tuple[str, ...]]:
+    """The words of every command that does something."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from ((name, *words) for words in leaves(command))
+        else:
+            yield (name,)
