@@ -6,6 +6,7 @@ breaks here. The rest of the package sees documented MLflow classes and the name
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
@@ -59,6 +60,8 @@ __all__ = [
 version: str = mlflow.__version__
 
 ARTIFACT_ROOT = "mlflow-artifacts:/"
+
+_migrating = threading.Lock()
 
 # MLflow's ORM classes are declared without types.
 SqlExperiment: Any = _tracking_models.SqlExperiment
@@ -131,15 +134,15 @@ def create_schema(engine: sqlalchemy.Engine) -> None:
 
 
 def upgrade_schema(engine: sqlalchemy.Engine) -> None:
-    """Bring MLflow's tables to `latest_revision()`.
+    """Bring MLflow's tables to `latest_revision()`. On SQLite a failure leaves some steps done.
 
     The same steps as MLflow's `_upgrade_db`, which logs two lines that mean nothing to a user
-    whose workspace is made on the way.
+    whose workspace is made on the way. One thread at a time: alembic's context is global.
     """
     from alembic import command
 
     config = _db._get_alembic_config(str(engine.url))
-    with engine.begin() as connection:
+    with _migrating, engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "heads")
 

@@ -68,8 +68,8 @@ def resolve(text: str) -> Location:
     The relative forms (`ws:`, `ws://NAME`) are resolved once per process, because MLflow keeps one
     store per URI for ever: a later change of directory or of `MLFLOW_WS_HOME` does not split a
     process's data over two places. On that first resolution the relative form is replaced by the
-    absolute one in `MLFLOW_TRACKING_URI` and `MLFLOW_REGISTRY_URI`, so that workers in another
-    directory find the same workspace. Thread-safe.
+    absolute one in `MLFLOW_TRACKING_URI` and `MLFLOW_REGISTRY_URI`, and a relative `MLFLOW_WS_HOME`
+    too, so that workers in another directory find the same workspace. Thread-safe.
 
     Raises:
         InvalidWorkspaceUri: The text breaks the grammar.
@@ -101,6 +101,9 @@ def _locate_config() -> Location:
 
 def _locate_in_home(uri: WorkspaceUri) -> Location:
     home = default_home().as_posix()
+    if os.environ.get("MLFLOW_WS_HOME"):
+        # A relative one would mean another home in a worker's directory.
+        os.environ["MLFLOW_WS_HOME"] = home
     return _locate(replace(uri, path=home if home.startswith("/") else f"/{home}"))
 
 

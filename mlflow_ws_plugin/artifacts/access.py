@@ -30,7 +30,7 @@ def own_segments(artifact_uri: str, backend: WorkspaceBackend) -> tuple[list[str
     """
     segments = logical_segments(artifact_uri)
     if segments is not None:
-        if segments[:2] == ["workspaces", backend.workspace] and len(segments) > 2:
+        if segments[:2] == ["workspaces", backend.workspace]:
             return segments, segments[:2]
         if known := _known_location(segments, backend):
             return segments, known
@@ -41,8 +41,11 @@ def own_segments(artifact_uri: str, backend: WorkspaceBackend) -> tuple[list[str
 
 
 def _known_location(segments: list[str], backend: WorkspaceBackend) -> list[str] | None:
+    # No row can open all of another workspace, or all workspaces.
+    shortest = 3 if segments[:1] == ["workspaces"] else 1
     parents = {
-        "mlflow-artifacts:/" + "/".join(segments[:i]): i for i in range(1, len(segments) + 1)
+        "mlflow-artifacts:/" + "/".join(segments[:length]): length
+        for length in range(shortest, len(segments) + 1)
     }
     with backend.session() as session:
         found = (

@@ -7,7 +7,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -68,7 +68,9 @@ class DirectoryRoot:
         if target.is_dir() and not target.is_symlink():
             shutil.rmtree(target)
         else:
-            target.unlink(missing_ok=True)
+            # Nothing is below a file either.
+            with suppress(FileNotFoundError, NotADirectoryError):
+                target.unlink()
 
     def probe(self) -> str:
         """Write, sync and remove a small file; says where. Raises `OSError` where that fails."""

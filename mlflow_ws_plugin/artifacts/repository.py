@@ -115,6 +115,7 @@ class WorkspaceArtifactRepository(ArtifactRepository):
     def _path(self, artifact_path: str | None) -> Path:
         # Here, because MLflow's client keeps repositories of runs for ever.
         self._backend.refuse_contradiction()
+        self._backend.refuse_deleted()
         parts = [part for part in str(artifact_path or "").split("/") if part not in {"", "."}]
         if ".." in parts or str(artifact_path or "").startswith("/") or "\0" in "".join(parts):
             raise MlflowException.invalid_parameter_value(f"Invalid path: {artifact_path}")

@@ -202,6 +202,11 @@ class WorkspaceBackend:
                 f"(mlflow.set_workspace(None)), or use the URI of '{requested}'."
             )
 
+    def refuse_deleted(self) -> None:
+        """Raise `WorkspaceNotFound` where it was deleted while this process had it open."""
+        if self._was_open and not self.exists():
+            raise self._deleted()
+
     def refuse_read_only(self) -> None:
         """Raise `BackendRefused` where this user may only read."""
         self._database.refuse_read_only()

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import sqlalchemy
 from filelock import FileLock, Timeout
 from sqlalchemy import event
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import DatabaseError
 
 from mlflow_ws_plugin import _mlflow
 from mlflow_ws_plugin.errors import BackendRefused, BackendUnavailable
@@ -167,7 +167,7 @@ class Database:
         try:
             with self.slot(), self.engine.connect() as connection:
                 yield connection
-        except OperationalError as error:
+        except DatabaseError as error:
             raise self._unavailable(error.orig or error) from error
 
     @contextmanager
@@ -212,8 +212,14 @@ class Database:
         self._parked = 0
 
     def _open(self) -> bool:
-        if not self.path.exists() or self.path.stat().st_size == 0:
-            return False
+        try:
+            if not self.path.exists() or self.path.stat().st_size == 0:
+                return False
+        except OSError as error:
+            raise BackendRefused(
+                f"{self.path} cannot be looked at by this user: {error.strerror}. Ask the owner of "
+                "the directories above it for permission to enter them, or name another workspace."
+            ) from error
         state = self._schema()
         if state is schema.Schema.OLDER:
             self._upgrade_own()
@@ -224,7 +230,7 @@ class Database:
             state = schema.inspect(self.engine, str(self.path))
             if is_network_path(self.path) and self.is_writable:
                 _leave_wal(self.engine, self.path)
-        except OperationalError as error:
+        except DatabaseError as error:
             raise self._unavailable(error.orig or error) from error
         return state
 
@@ -251,6 +257,8 @@ class Database:
             # Closing the last connection folds the write-ahead log into the file.
             engine.dispose()
             partial.replace(self.path)
+            # A connection that looked at an empty file before still holds that one.
+            self.engine.dispose()
         except (DatabaseError, OSError) as error:
             raise self._unavailable(getattr(error, "orig", error)) from error
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
@@ -42,6 +43,7 @@ class WorkspaceRegistryStore(BaseRegistryStore):
         """
         if isinstance(source, str):
             check_source(source, self._backend.location)
+            self._require_own(_run_of(source), None)
         self._require_own(run_id, model_id)
         return super().create_model_version(
             name,
@@ -75,3 +77,9 @@ class WorkspaceRegistryStore(BaseRegistryStore):
                 .first()
             )
             return None if row is None else str(row[0])
+
+
+def _run_of(source: str) -> str | None:
+    """The run that a `runs:/ID/path` source names."""
+    parts = urlsplit(source)
+    return parts.path.strip("/").split("/")[0] if parts.scheme == "runs" else None

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import sqlalchemy
 from packaging.version import Version
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 
 from mlflow_ws_plugin import _mlflow
 from mlflow_ws_plugin.errors import UnsupportedSchema
@@ -75,10 +75,25 @@ def upgrade(engine: sqlalchemy.Engine, database: Path) -> Path:
     """Copy the SQLite file, then bring its schema to the installed MLflow's.
 
     The caller holds the lock of the directory. Returns the copy's path.
+
+    Raises:
+        UnsupportedSchema: A step failed; the database is as it was.
     """
     backup = database.with_name(f"{database.name}.{_revision(engine)}.bak")
     _copy(database, backup)
-    _mlflow.upgrade_schema(engine)
+    # A connection of its own: those of the pool enforce foreign keys, which migrations suspend.
+    own = _mlflow.create_engine(f"sqlite:///{database.as_posix()}")
+    try:
+        _mlflow.upgrade_schema(own)
+    except SQLAlchemyError as error:
+        # Python's SQLite driver commits each step by itself.
+        _restore(backup, database)
+        raise UnsupportedSchema(
+            f"{database} cannot be upgraded to the schema of MLflow {_mlflow.version}: {error}. It "
+            f"is as it was; {backup} is a copy."
+        ) from error
+    finally:
+        own.dispose()
     with engine.begin() as connection:
         settings.write(connection, settings.DATABASE, {"mlflow_version": _mlflow.version})
     _logger.info(
@@ -112,6 +127,11 @@ def _newer(engine: sqlalchemy.Engine, where: str, revision: str) -> str:
 def _copy(source: Path, target: Path) -> None:
     """SQLite's online backup: complete even while others write."""
     partial = target.with_name(f"{target.name}.partial")
-    with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(partial)) as new:
-        old.backup(new)
+    _restore(source, partial)
     partial.replace(target)
+
+
+def _restore(source: Path, target: Path) -> None:
+    """Write the content of `source` into `target`, in one transaction; open connections see it."""
+    with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as new:
+        old.backup(new)

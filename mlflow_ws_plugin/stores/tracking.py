@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable, Iterable
-from typing import Any, Final, TypeVar
+from collections.abc import Iterable
+from typing import Any, Final
 
 from mlflow.entities import Experiment, ExperimentTag, LoggedModelInput, LoggedModelOutput, Metric
 from mlflow.exceptions import MlflowException
@@ -15,68 +13,17 @@ from mlflow_ws_plugin._mlflow import BaseTrackingStore
 from mlflow_ws_plugin.errors import WorkspaceConflict, WorkspaceNotFound
 from mlflow_ws_plugin.stores.backend import DEFAULT_EXPERIMENT_ALIAS, WorkspaceBackend
 from mlflow_ws_plugin.stores.places import check_experiment_location
+from mlflow_ws_plugin.stores.references import guarded
 
-__all__ = ["EXPERIMENT_PARAMETERS", "READS", "WorkspaceTrackingStore"]
-
-EXPERIMENT_PARAMETERS: Final = frozenset(
-    {"experiment_id", "experiment_ids", "location", "locations"}
-)
-"""Names of the parameters of MLflow's store methods that hold experiment ids."""
-
-READS: Final = (
-    "batch_get_",
-    "calculate_",
-    "filter_",
-    "find_",
-    "get_",
-    "list_",
-    "query_",
-    "search_",
-)
-"""How the names of MLflow's store methods that only read begin. `get_or_create_` does not."""
+__all__ = ["WorkspaceTrackingStore"]
 
 # Which workspace an experiment was seen in by this process: to tell a stale active experiment from
 # a mistyped id. Only what this process itself was given, so it leaks nothing.
 _seen: dict[str, str] = {}
 _SEEN_LIMIT: Final = 10_000
 
-_Method = TypeVar("_Method", bound=Callable[..., Any])
 
-
-def _is_read(name: str) -> bool:
-    return name.startswith(READS) and not name.startswith("get_or_create_")
-
-
-def _with_default_experiment(method: _Method, name: str) -> _Method:
-    """`method`, with experiment `0` translated to the workspace's own Default experiment."""
-    parameters = list(inspect.signature(method).parameters)
-    places = [i for i, p in enumerate(parameters) if p in EXPERIMENT_PARAMETERS]
-    create = not _is_read(name)
-
-    @functools.wraps(method)
-    def translated(self: WorkspaceTrackingStore, *args: Any, **kwargs: Any) -> Any:
-        values = list(args)
-        for place in places:
-            if place - 1 < len(values):
-                values[place - 1] = self._own_experiment(values[place - 1], create)
-            elif parameters[place] in kwargs:
-                kwargs[parameters[place]] = self._own_experiment(kwargs[parameters[place]], create)
-        return method(self, *values, **kwargs)
-
-    return translated  # type: ignore[return-value]  # wraps() keeps the signature
-
-
-def _translating(cls: type[WorkspaceTrackingStore]) -> type[WorkspaceTrackingStore]:
-    """Wrap every public method that takes experiment ids, those of MLflow versions to come too."""
-    for name, method in inspect.getmembers(cls, inspect.isfunction):
-        if not name.startswith("_") and EXPERIMENT_PARAMETERS & set(
-            inspect.signature(method).parameters
-        ):
-            setattr(cls, name, _with_default_experiment(method, name))
-    return cls
-
-
-@_translating
+@guarded
 class WorkspaceTrackingStore(BaseTrackingStore):
     """MLflow's workspace-aware SQL store, pinned to the workspace of one URI.
 
@@ -85,8 +32,9 @@ class WorkspaceTrackingStore(BaseTrackingStore):
     - Constructing it creates nothing; the first write creates the workspace.
     - Experiment `0` means the workspace's own Default experiment, whose real id is another.
     - `create_experiment` refuses artifact locations inside a home of this plugin.
-    - Model ids given to `log_metric`, `log_batch`, `log_inputs` and `log_outputs` must be logged
-      models of this workspace; MLflow 3.17 lets those of other workspaces through.
+    - Model ids given to `log_metric`, `log_batch`, `log_inputs` and `log_outputs`, and what else a
+      call refers to by id (see `references`), must be of this workspace; MLflow 3.17 lets those of
+      other workspaces through.
     """
 
     _backend: WorkspaceBackend
@@ -113,6 +61,9 @@ class WorkspaceTrackingStore(BaseTrackingStore):
 
     def get_experiment(self, experiment_id: str) -> Experiment:
         """As MLflow; an experiment that this process used in another workspace is named as such."""
+        if not experiment_id:
+            # As MLflow, which takes nothing for the experiment 0.
+            experiment_id = self._own_experiment(DEFAULT_EXPERIMENT_ALIAS, create=False)
         try:
             experiment: Experiment = super().get_experiment(experiment_id)
         except MlflowException as error:
@@ -163,21 +114,22 @@ class WorkspaceTrackingStore(BaseTrackingStore):
         self._require_models(model.model_id for model in models or ())
         super().log_outputs(run_id, models)
 
-    def create_logged_model(
+    def create_dataset(
         self,
-        experiment_id: str,
-        name: str | None = None,
-        source_run_id: str | None = None,
-        tags: Any = None,
-        params: Any = None,
-        model_type: str | None = None,
+        name: str,
+        tags: dict[str, Any] | None = None,
+        experiment_ids: list[str] | None = None,
     ) -> Any:
-        """As MLflow; the source run must be of this workspace."""
-        if source_run_id is not None:
-            self.get_run(source_run_id)
-        return super().create_logged_model(
-            experiment_id, name, source_run_id, tags, params, model_type
-        )
+        """As MLflow; the experiments must be of this workspace."""
+        for experiment_id in experiment_ids or ():
+            self.get_experiment(experiment_id)
+        return super().create_dataset(name, tags=tags, experiment_ids=experiment_ids)
+
+    def list_scorers_across_experiments(self, experiment_ids: list[str]) -> Any:
+        """As MLflow, for experiments of this workspace; MLflow 3.17 shows those of others too."""
+        with self.ManagedSessionMaker() as session:
+            own = self._filter_experiment_ids(session, experiment_ids)
+        return super().list_scorers_across_experiments([str(item) for item in own])
 
     def _require_models(self, model_ids: Iterable[str | None]) -> None:
         wanted = {model_id for model_id in model_ids if model_id is not None}
@@ -188,13 +140,14 @@ class WorkspaceTrackingStore(BaseTrackingStore):
 
     # --- experiment ids --------------------------------------------------------------------------
 
-    def _own_experiment(self, value: Any, create: bool) -> Any:
-        if isinstance(value, list | tuple):
-            return [self._own_experiment(item, create) for item in value]
-        if str(value) != DEFAULT_EXPERIMENT_ALIAS:
-            return value
-        own = self._backend.default_experiment_id(create=create)
-        return value if own is None else own
+    def _own_experiment(self, experiment_id: str, *, create: bool) -> str:
+        """`experiment_id`, with `0` translated to the workspace's own Default experiment.
+
+        With `create` that experiment is made where it is missing.
+        """
+        if not _is_alias(experiment_id):
+            return experiment_id
+        return self._backend.default_experiment_id(create=create) or experiment_id
 
     def _remember(self, experiment_id: str) -> None:
         if len(_seen) >= _SEEN_LIMIT:
@@ -212,3 +165,11 @@ class WorkspaceTrackingStore(BaseTrackingStore):
                 f"now {own}. The active experiment is still the old one: call "
                 "mlflow.set_experiment(NAME) after the switch."
             ) from error
+
+
+def _is_alias(experiment_id: str) -> bool:
+    """Whether MLflow would take it for experiment 0, in whatever spelling."""
+    try:
+        return int(experiment_id) == int(DEFAULT_EXPERIMENT_ALIAS)
+    except (TypeError, ValueError):
+        return False
