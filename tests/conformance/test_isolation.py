@@ -74,6 +74,7 @@ from mlflow.tracking._model_registry.utils import _get_store as registry_store
 from mlflow.tracking._tracking_service.utils import _get_store as tracking_store
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext, TraceFlags
+from packaging.version import Version
 
 from mlflow_ws_plugin.stores.database import close_all
 
@@ -1316,6 +1317,13 @@ def test_a_row_whose_location_is_above_other_workspaces_does_not_open_them(
 # --- prompts --------------------------------------------------------------------------------------
 
 
+_one_prompt_cache = pytest.mark.xfail(
+    Version(mlflow.__version__) < Version("3.17"),
+    reason="MLflow's prompt cache knows names only, not the store they are of; see the README",
+)
+
+
+@_one_prompt_cache
 @pytest.mark.parametrize("by", ["version", "uri", "alias"])
 @pytest.mark.parametrize("through", ["clients", "fluent"])
 def test_a_prompt_that_was_loaded_from_one_workspace_is_not_given_out_in_another(
@@ -1339,6 +1347,7 @@ def test_a_prompt_that_was_loaded_from_one_workspace_is_not_given_out_in_another
     assert texts == ["hello from alpha", "hello from beta", "hello from alpha"]
 
 
+@_one_prompt_cache
 def test_a_prompt_of_another_workspace_is_not_found_even_when_it_was_loaded_there(
     alpha: Workspace, beta: Workspace
 ) -> None:
