@@ -11,9 +11,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from click.testing import CliRunner
-
-from mlflow_ws_plugin.cli import main
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 DEADLINE_S = 180
@@ -78,15 +75,12 @@ nbformat.write(notebook, sys.argv[2])
     assert "".join(last["outputs"][0]["data"]["text/plain"]) == "['compared.png']"
 
 
-def test_the_compose_file_uses_what_the_env_command_makes(
-    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_compose_file_uses_what_the_env_command_makes(environment: dict[str, str]) -> None:
     """The two commands of its header give it a URI and a mount that fit together."""
-    monkeypatch.setenv("MLFLOW_WS_HOME", environment["MLFLOW_WS_HOME"])
     text = (EXAMPLES / "compose.yaml").read_text(encoding="utf-8")
     command = re.search(r"mlflow-ws (env .*) > \.env", text)
     assert command
-    made = CliRunner().invoke(main, command[1].split()).output
+    made = run(environment, "-m", "mlflow_ws_plugin.cli", *command[1].split())
     variables = dict(line.split("=", 1) for line in made.splitlines())
     home = environment["MLFLOW_WS_HOME"]
     assert variables == {"MLFLOW_TRACKING_URI": f"ws://{home}/demo"}

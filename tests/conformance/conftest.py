@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import mlflow
 import pytest
-
-# Before MLflow is imported, which would send telemetry: tests stay on this machine.
-os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-
 import twin
-
-# Warnings are errors; these are MLflow's own, and no caller of ours can avoid them.
-_MLFLOW_WARNINGS = (
-    # MLflow's ORM with SQLAlchemy 2.1.
-    "ignore:The ``noload`` loader strategy is deprecated",
-    # MLflow's `log_table` with pandas 3.
-    "ignore:(?s)For backward compatibility, 'str' dtypes are included by select_dtypes",
-)
+from mlflow.tracking import fluent
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For the tests of this directory only."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            for warning in _MLFLOW_WARNINGS:
-                item.add_marker(pytest.mark.filterwarnings(warning))
+@pytest.fixture
+def fresh_mlflow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """MLflow as a new process has it, before and after."""
+    # What asks MLflow's default URI, which is a file of the working directory, leaves it there.
+    monkeypatch.chdir(tmp_path)
+    for variable in [name for name in os.environ if name.startswith("MLFLOW_")]:
+        monkeypatch.delenv(variable)
+    yield
+    while mlflow.active_run():
+        mlflow.end_run()
+    mlflow.set_workspace(None)
+    mlflow.set_tracking_uri(None)
+    mlflow.set_registry_uri(None)
+    fluent._active_experiment_id = None
+    for variable in [name for name in os.environ if name.startswith("MLFLOW_")]:
+        del os.environ[variable]
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,30 +23,11 @@ from mlflow.artifacts import download_artifacts, list_artifacts, load_dict, load
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from mlflow.tracking import fluent
 from PIL import Image
 
-pytestmark = pytest.mark.filterwarnings(
-    # MLflow's own models, on SQLAlchemy 2.1.
-    "ignore:The ``noload`` loader strategy is deprecated"
-)
+pytestmark = pytest.mark.usefixtures("fresh_mlflow")
 
 DEADLINE_S = 60
-
-
-@pytest.fixture(autouse=True)
-def fresh_mlflow(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """MLflow as a new process has it, before and after."""
-    for variable in [name for name in os.environ if name.startswith("MLFLOW_")]:
-        monkeypatch.delenv(variable)
-    yield
-    while mlflow.active_run():
-        mlflow.end_run()
-    mlflow.set_tracking_uri(None)
-    mlflow.set_registry_uri(None)
-    fluent._active_experiment_id = None
-    for variable in [name for name in os.environ if name.startswith("MLFLOW_")]:
-        del os.environ[variable]
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -69,7 +68,6 @@ from mlflow.entities.webhook import WebhookEvent
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from mlflow.tracking import fluent
 from mlflow.tracking._model_registry.utils import _get_store as registry_store
 from mlflow.tracking._tracking_service.utils import _get_store as tracking_store
 from opentelemetry.sdk.trace import ReadableSpan
@@ -78,27 +76,9 @@ from packaging.version import Version
 
 from mlflow_ws_plugin.stores.database import close_all
 
-pytestmark = pytest.mark.filterwarnings(
-    # MLflow's own models, on SQLAlchemy 2.1.
-    "ignore:The ``noload`` loader strategy is deprecated"
-)
+pytestmark = pytest.mark.usefixtures("fresh_mlflow")
 
 SECRET = "the-secret-of-"
-
-
-@pytest.fixture(autouse=True)
-def fresh_mlflow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """MLflow as a new process has it, before and after."""
-    # What asks MLflow's global URI, which is a file of the working directory, leaves it there.
-    monkeypatch.chdir(tmp_path)
-    for variable in [name for name in os.environ if name.startswith("MLFLOW_")]:
-        monkeypatch.delenv(variable)
-    yield
-    mlflow.set_tracking_uri(None)
-    mlflow.set_registry_uri(None)
-    fluent._active_experiment_id = None
-    for variable in [name for name in os.environ if name.startswith("MLFLOW_")]:
-        del os.environ[variable]
 
 
 # --- two workspaces with one of everything --------------------------------------------------------

@@ -27,7 +27,6 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepository
 from mlflow.store.workspace.sqlalchemy_store import SqlAlchemyStore as StockWorkspaces
-from mlflow.tracking import fluent
 from mlflow.tracking._model_registry.utils import _get_store as registry_store
 from mlflow.tracking._tracking_service.utils import _get_store as tracking_store
 from sqlalchemy import event
@@ -36,28 +35,9 @@ from sqlalchemy.orm import Session
 from mlflow_ws_plugin.errors import WorkspaceConflict, WorkspaceNotFound
 from mlflow_ws_plugin.stores.database import close_all
 
-pytestmark = pytest.mark.filterwarnings(
-    # MLflow's own models, on SQLAlchemy 2.1.
-    "ignore:The ``noload`` loader strategy is deprecated"
-)
+pytestmark = pytest.mark.usefixtures("fresh_mlflow")
 
 DEADLINE_S = 60
-
-
-@pytest.fixture(autouse=True)
-def fresh_mlflow(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """MLflow as a new process has it, before and after."""
-    for variable in [name for name in os.environ if name.startswith("MLFLOW_")]:
-        monkeypatch.delenv(variable)
-    yield
-    while mlflow.active_run():
-        mlflow.end_run()
-    mlflow.set_workspace(None)
-    mlflow.set_tracking_uri(None)
-    mlflow.set_registry_uri(None)
-    fluent._active_experiment_id = None
-    for variable in [name for name in os.environ if name.startswith("MLFLOW_")]:
-        del os.environ[variable]
 
 
 @pytest.fixture

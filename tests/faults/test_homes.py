@@ -15,11 +15,6 @@ import pytest
 
 from mlflow_ws_plugin.errors import BackendRefused, BackendUnavailable, UnsupportedSchema
 
-pytestmark = pytest.mark.filterwarnings(
-    # MLflow's own models, on SQLAlchemy 2.1.
-    "ignore:The ``noload`` loader strategy is deprecated"
-)
-
 
 def uri(home: Path, name: str = "team") -> str:
     return f"ws://{home.as_posix()}/{name}"

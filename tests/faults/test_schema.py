@@ -27,11 +27,6 @@ from mlflow.store.tracking.dbmodels.initial_models import Base
 from mlflow_ws_plugin.cli import main
 from mlflow_ws_plugin.errors import UnsupportedSchema, WorkspaceError
 
-pytestmark = pytest.mark.filterwarnings(
-    # MLflow's own models, on SQLAlchemy 2.1.
-    "ignore:The ``noload`` loader strategy is deprecated"
-)
-
 WITH_WORKSPACES = "1b5f0d9ad7c1"
 """The oldest revision that has MLflow's workspaces."""
 
