@@ -7,9 +7,11 @@ breaks here. The rest of the package sees documented MLflow classes and the name
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import quote
 
 import mlflow
 import sqlalchemy
@@ -28,6 +30,7 @@ from mlflow.store.tracking.sqlalchemy_workspace_store import (
 from mlflow.store.workspace.dbmodels import models as _workspace_models
 from mlflow.store.workspace.sqlalchemy_store import SqlAlchemyStore as _WorkspaceStore
 from mlflow.utils.workspace_context import get_request_workspace as requested_workspace
+from sqlalchemy import event
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import StaticPool
 from sqlalchemy.schema import CreateTable
@@ -47,12 +50,12 @@ __all__ = [
     "SqlTraceInfo",
     "SqlWorkspace",
     "blank_engine",
-    "create_engine",
     "create_schema",
     "known_revisions",
     "latest_revision",
     "managed_sessions",
     "requested_workspace",
+    "sqlite_engine",
     "upgrade_schema",
     "version",
 ]
@@ -101,9 +104,19 @@ class Backend(Protocol):
 # --- databases ------------------------------------------------------------------------------------
 
 
-def create_engine(url: str) -> sqlalchemy.Engine:
-    """MLflow's engine for `url` (with its SQL functions), not yet connected."""
-    engine: sqlalchemy.Engine = _db.create_sqlalchemy_engine(url)
+def sqlite_engine(path: Path, mode: Callable[[], str]) -> sqlalchemy.Engine:
+    """MLflow's engine (with its SQL functions) on a SQLite file of any name; not yet connected.
+
+    `mode` is asked at each connection: SQLite's `mode=rw`, which never creates the file, and so on.
+    """
+    name = f"file:{quote(path.as_posix())}"
+    engine: sqlalchemy.Engine = _db.create_sqlalchemy_engine(f"sqlite:///{name}?mode=rw&uri=true")
+
+    @event.listens_for(engine, "do_connect")
+    def _by_mode(_dialect: Any, _record: Any, args: list[Any], _kwargs: Any) -> None:
+        # SQLAlchemy would decode the name, and SQLite then take `?` and `#` for its own.
+        args[0] = f"{name}?{mode()}"
+
     return engine
 
 

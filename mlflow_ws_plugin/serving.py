@@ -63,7 +63,16 @@ class Server:
 
 
 def server_for(location: Location, port: int) -> Server:
-    """The stock server that shows `location`, on loopback only."""
+    """The stock server that shows `location`, on loopback only.
+
+    Raises:
+        WorkspaceError: MLflow's server cannot name that database.
+    """
+    if "?" in location.database.as_posix():
+        raise WorkspaceError(
+            f"{location.database} has a '?' in its name, where MLflow's server would end it. Rename "
+            "the directory; a home can be moved as a whole."
+        )
     address = f"http://{_HOST}:{port}"
     arguments = (
         "server",

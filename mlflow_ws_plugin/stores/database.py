@@ -9,12 +9,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import quote
+from typing import Final
 
 import sqlalchemy
 from filelock import FileLock, Timeout
-from sqlalchemy import event
 from sqlalchemy.exc import DatabaseError
 
 from mlflow_ws_plugin import _mlflow
@@ -68,7 +66,7 @@ class Database:
         self.url = f"sqlite:///{self.path.as_posix()}"
         self._uri = str(location.uri)
         self._upgrades_itself = location.is_home
-        self.engine = _engine(self.path)
+        self.engine = _mlflow.sqlite_engine(self.path, lambda: _mode(self.path))
         self._is_open = False
         self._parked = 0
         self._renew_locks()
@@ -243,7 +241,7 @@ class Database:
 
     def _create(self) -> None:
         partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.new")
-        engine = _mlflow.create_engine(f"sqlite:///{partial.as_posix()}")
+        engine = _mlflow.sqlite_engine(partial, lambda: "mode=rwc")
         try:
             if not is_network_path(self.path):
                 _pragma(engine, "journal_mode=WAL")
@@ -263,25 +261,14 @@ class Database:
             raise self._unavailable(getattr(error, "orig", error)) from error
         finally:
             engine.dispose()
-            for leftover in self.path.parent.glob(f"{partial.name}*"):
-                leftover.unlink(missing_ok=True)
+            for suffix in ("", "-wal", "-shm", "-journal"):
+                partial.with_name(partial.name + suffix).unlink(missing_ok=True)
 
     def _unavailable(self, cause: object) -> BackendUnavailable:
         return BackendUnavailable(
             f"Cannot open {self.path} ({self._uri}): {cause}. Check that the directory exists, "
             "that the disk is not full and that this user may write there."
         )
-
-
-def _engine(path: Path) -> sqlalchemy.Engine:
-    """MLflow's engine, on a file that connecting never creates."""
-    engine = _mlflow.create_engine(f"sqlite:///file:{quote(path.as_posix())}?mode=rw&uri=true")
-
-    @event.listens_for(engine, "do_connect")
-    def _by_permission(_dialect: Any, _record: Any, args: list[Any], _kwargs: Any) -> None:
-        args[0] = f"file:{quote(path.as_posix())}?{_mode(path)}"
-
-    return engine
 
 
 def _file_lock(directory: Path) -> FileLock:

@@ -82,7 +82,7 @@ def upgrade(engine: sqlalchemy.Engine, database: Path) -> Path:
     backup = database.with_name(f"{database.name}.{_revision(engine)}.bak")
     _copy(database, backup)
     # A connection of its own: those of the pool enforce foreign keys, which migrations suspend.
-    own = _mlflow.create_engine(f"sqlite:///{database.as_posix()}")
+    own = _mlflow.sqlite_engine(database, lambda: "mode=rw")
     try:
         _mlflow.upgrade_schema(own)
     except SQLAlchemyError as error:

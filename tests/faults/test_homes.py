@@ -9,6 +9,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import mlflow
 import pytest
@@ -403,3 +404,14 @@ import json, sys, mlflow
 print(json.dumps(mlflow.MlflowClient(sys.argv[1]).get_run(sys.argv[2]).data.metrics))
 """
     assert run_script(read, uri(tmp_path), run_id) == {"m": 1.0}
+
+
+@pytest.mark.parametrize("name", ["what?", "100%25", "a#b", "[x]*", "it's a home", "größe"])
+def test_a_home_of_any_name_is_made_used_and_found_again(tmp_path: Path, name: str) -> None:
+    """What means something in a URL, a glob or a shell means nothing in a directory's name."""
+    client = mlflow.MlflowClient(f"ws://{tmp_path.as_posix()}/{quote(name)}/team")
+    run_id = client.create_run(client.create_experiment("e")).info.run_id
+    client.log_text(run_id, "hello", "note.txt")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert [item.path for item in client.list_artifacts(run_id)] == ["note.txt"]
+    assert {path.name for path in (tmp_path / name).iterdir()} >= {"artifacts", "workspaces.db"}
