@@ -70,8 +70,8 @@ def server_for(location: Location, port: int) -> Server:
     """
     if "?" in location.database.as_posix():
         raise WorkspaceError(
-            f"{location.database} has a '?' in its name, where MLflow's server would end it. Rename "
-            "the directory; a home can be moved as a whole."
+            f"{location.database} has a '?' in its name, where MLflow's server would end it. "
+            "Rename the directory; a home can be moved as a whole."
         )
     address = f"http://{_HOST}:{port}"
     arguments = (
