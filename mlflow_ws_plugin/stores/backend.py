@@ -98,19 +98,24 @@ class WorkspaceBackend:
             BackendRefused: A write, and this user may only read.
         """
         self.refuse_contradiction()
-        with self._database.slot() as outermost:
-            if outermost or (self._entered.sessions == self._blank_session and not read_only):
-                self._entered.sessions = self._enter(read_only)
-            # A call inside a call sees what the outer one sees.
-            sessions: SessionFactory = self._entered.sessions
+        # A call inside a call on this workspace sees what the outer one sees.
+        outer: SessionFactory | None = getattr(self._entered, "sessions", None)
+        with self._database.slot():
+            if outer is None or (outer == self._blank_session and not read_only):
+                sessions = self._enter(read_only)
+            else:
+                sessions = outer
+            self._entered.sessions = sessions
             try:
                 with sessions(read_only=read_only) as session:
                     yield session
             except MlflowException as error:
                 # "No such run", or a constraint that fails, in a workspace deleted a moment ago.
-                if outermost and self._was_open and not self.exists():
+                if outer is None and self._was_open and not self.exists():
                     raise self._deleted() from error
                 raise
+            finally:
+                self._entered.sessions = outer
 
     def exists(self) -> bool:
         """Whether the workspace is there now. Creates nothing."""

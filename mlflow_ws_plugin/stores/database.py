@@ -169,8 +169,8 @@ class Database:
             raise self._unavailable(error.orig or error) from error
 
     @contextmanager
-    def slot(self) -> Iterator[bool]:
-        """Wait for a place at the database; yields whether this is the thread's outermost call.
+    def slot(self) -> Iterator[None]:
+        """Wait for a place at the database.
 
         A call inside a call takes no second place, so `_SLOTS` threads never wait for each other.
         """
@@ -181,7 +181,7 @@ class Database:
             slots.acquire()
         held.depth = depth + 1
         try:
-            yield depth == 0
+            yield
         finally:
             held.depth = depth
             if depth == 0:
