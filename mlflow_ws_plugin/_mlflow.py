@@ -7,8 +7,8 @@ breaks here. The rest of the package sees documented MLflow classes and the name
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -49,6 +49,7 @@ __all__ = [
     "SqlRun",
     "SqlTraceInfo",
     "SqlWorkspace",
+    "begin_to_write",
     "blank_engine",
     "create_schema",
     "known_revisions",
@@ -58,6 +59,7 @@ __all__ = [
     "sqlite_engine",
     "upgrade_schema",
     "version",
+    "write_transaction",
 ]
 
 version: str = mlflow.__version__
@@ -140,24 +142,55 @@ def known_revisions() -> frozenset[str]:
     return frozenset(revision.revision for revision in script.walk_revisions())
 
 
-def create_schema(engine: sqlalchemy.Engine) -> None:
-    """Create MLflow's tables in an empty database, by MLflow's own migrations."""
-    _InitialBase.metadata.create_all(engine)
-    upgrade_schema(engine)
+@contextmanager
+def write_transaction(engine: sqlalchemy.Engine) -> Iterator[sqlalchemy.Connection]:
+    """A connection of a SQLite engine that writes from its beginning, and commits at the end.
 
-
-def upgrade_schema(engine: sqlalchemy.Engine) -> None:
-    """Bring MLflow's tables to `latest_revision()`. On SQLite a failure leaves some steps done.
-
-    The same steps as MLflow's `_upgrade_db`, which logs two lines that mean nothing to a user
-    whose workspace is made on the way. One thread at a time: alembic's context is global.
+    Waits up to 20 s for other writers, as MLflow's sessions do.
     """
-    from alembic import command
+    with engine.begin() as connection:
+        connection.exec_driver_sql("PRAGMA busy_timeout = 20000")
+        begin_to_write(connection)
+        yield connection
 
-    config = _db._get_alembic_config(str(engine.url))
-    with _migrating, engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "heads")
+
+def begin_to_write(connection: sqlalchemy.Connection) -> None:
+    """Take SQLite's write lock now: what is read from here on stays true until the commit.
+
+    Python's driver would take it at the first row that is written, and run DDL outside of any
+    transaction. Waits for other writers as long as the connection does.
+    """
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def create_schema(connection: sqlalchemy.Connection) -> None:
+    """Create MLflow's tables in an empty database, by MLflow's own migrations."""
+    _InitialBase.metadata.create_all(connection)
+    upgrade_schema(connection)
+
+
+def upgrade_schema(connection: sqlalchemy.Connection) -> None:
+    """Bring MLflow's tables to `latest_revision()`, in the caller's transaction.
+
+    The same migrations as MLflow's `_upgrade_db`, which opens a connection of its own and commits
+    each step: a row that another program writes between two steps could be lost. It also logs two
+    lines that mean nothing to a user whose workspace is made on the way. One thread at a time:
+    alembic's context is global.
+    """
+    from alembic.runtime.environment import EnvironmentContext
+    from alembic.script import ScriptDirectory
+
+    config = _db._get_alembic_config(str(connection.engine.url))
+    script = ScriptDirectory.from_config(config)
+
+    def steps(revision: Any, _context: Any) -> Any:
+        return script._upgrade_revs("heads", revision)
+
+    with _migrating, EnvironmentContext(config, script, fn=steps) as environment:
+        environment.configure(
+            connection=connection, target_metadata=Base.metadata, render_as_batch=True
+        )
+        environment.run_migrations()
 
 
 def blank_engine() -> sqlalchemy.Engine:

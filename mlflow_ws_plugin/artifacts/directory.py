@@ -56,8 +56,10 @@ class DirectoryRoot:
         Raises:
             OSError: Of `source` or the disk; then `target` is as it was.
         """
-        if target.exists() and source.samefile(target):
-            return
+        # Somebody may remove it between two looks, so there is one.
+        with suppress(FileNotFoundError):
+            if source.samefile(target):
+                return
         target.parent.mkdir(parents=True, exist_ok=True)
         with source.open("rb") as content, self._staged(target) as (partial, file):
             shutil.copyfileobj(content, file, _CHUNK_BYTES)
@@ -107,11 +109,14 @@ def _remove_stale(staging: Path) -> None:
     """What a killed process left behind; a day is longer than any upload."""
     limit = time.time() - _STALE_AFTER_S
     for partial in staging.iterdir():
-        try:
-            if partial.stat().st_mtime < limit:
+        # Others clean up too.
+        with suppress(FileNotFoundError):
+            if partial.stat().st_mtime >= limit:
+                continue
+            if partial.is_dir():
+                shutil.rmtree(partial, ignore_errors=True)
+            else:
                 partial.unlink()
-        except FileNotFoundError:
-            continue
 
 
 def _sync_directory(directory: Path) -> None:

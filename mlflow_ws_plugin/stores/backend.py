@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import threading
 import uuid
@@ -34,11 +33,16 @@ DEFAULT_EXPERIMENT_ALIAS: Final = "0"
 # MLflow's own workspace, whose Default experiment must have the id 0.
 _MLFLOW_DEFAULT: Final = "default"
 
+_backends: dict[Location, WorkspaceBackend] = {}
 
-@functools.cache
+
 def open_backend(location: Location) -> WorkspaceBackend:
     """The process's one backend for that workspace. Does no I/O, creates nothing."""
-    return WorkspaceBackend(location, open_database(location))
+    found = _backends.get(location)
+    # Of threads that meet here, all get the one that was put there first.
+    return found or _backends.setdefault(
+        location, WorkspaceBackend(location, open_database(location))
+    )
 
 
 def open_existing(location: Location) -> WorkspaceBackend:
@@ -49,13 +53,7 @@ def open_existing(location: Location) -> WorkspaceBackend:
     """
     backend = open_backend(location)
     if not backend.exists():
-        near = [name for name in backend.neighbours() if _is_near(name, location.workspace)]
-        hint = f" Did you mean '{near[0]}'?" if near else ""
-        raise WorkspaceNotFound(
-            f"There is no workspace '{location.workspace}' in {location.directory} yet.{hint} The "
-            f"first run logged to it creates it, and so does: mlflow-ws workspace create "
-            f"{location.uri}"
-        )
+        raise backend._absent()
     return backend
 
 
@@ -76,7 +74,7 @@ class WorkspaceBackend:
         factory = sessionmaker(bind=database.engine)
         event.listen(factory, "after_flush", self._refuse_orphans)
         self._sessions = _mlflow.managed_sessions(factory, database.engine)
-        self._was_open = False
+        self._openings = database.openings
         self._blank: SessionFactory | None = None
         self._entered = threading.local()
 
@@ -98,6 +96,9 @@ class WorkspaceBackend:
             BackendRefused: A write, and this user may only read.
         """
         self.refuse_contradiction()
+        if (alone := self._alone) is not None:
+            yield alone
+            return
         # A call inside a call on this workspace sees what the outer one sees.
         outer: SessionFactory | None = getattr(self._entered, "sessions", None)
         with self._database.slot():
@@ -111,7 +112,7 @@ class WorkspaceBackend:
                     yield session
             except MlflowException as error:
                 # "No such run", or a constraint that fails, in a workspace deleted a moment ago.
-                if outer is None and self._was_open and not self.exists():
+                if outer is None and self._is_deleted():
                     raise self._deleted() from error
                 raise
             finally:
@@ -132,18 +133,15 @@ class WorkspaceBackend:
 
     def create(self, description: str | None = None) -> bool:
         """Create the workspace, and its home where needed; False if it was there already."""
+        before = self._openings.of(self.workspace)
         self._database.create()
         self._database.refuse_read_only()
-        with (
-            self._database.slot(),
-            self._database.lock(),
-            self._sessions(read_only=False) as session,
-        ):
+        with self.lock(), self.alone() as session:
             if self._row_exists(session):
                 return False
             self._warn(session)
             self._insert(session, description)
-        self._was_open = True
+        self._openings.mark(self.workspace, before)
         _logger.info(
             "Created workspace '%s' in %s (%s)",
             self.workspace,
@@ -151,6 +149,32 @@ class WorkspaceBackend:
             self.location.uri,
         )
         return True
+
+    @contextmanager
+    def alone(self) -> Iterator[Session]:
+        """One transaction in which nobody else writes: what it reads stays true until it commits.
+
+        `session` gives the same one, inside. Not for use inside a `session`, which may hold the
+        write lock. The caller looks whether the workspace is there.
+
+        Raises:
+            BackendRefused: This user may only read.
+            MlflowException: As MLflow's sessions; others have been writing for 20 s, for example.
+        """
+        self._database.refuse_read_only()
+        with self._database.slot(), self._sessions(read_only=False) as session:
+            _mlflow.begin_to_write(session.connection())
+            self._entered.alone = session
+            try:
+                yield session
+            finally:
+                self._entered.alone = None
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """While it is held, no process with this plugin creates or deletes here; see `Database`."""
+        with self._database.lock():
+            yield
 
     def has_database(self) -> bool:
         """Whether there is a database, of whatever workspaces."""
@@ -170,32 +194,34 @@ class WorkspaceBackend:
             found = self._find_default(session)
         if found is not None or not create:
             return found
-        # A workspace that a stock server made has none: one process adds it.
-        with self._database.lock(), self.session(read_only=False) as session:
+        # A workspace that a stock server made has none: the first that writes adds it.
+        with self.alone() as session:
             return self._find_default(session) or self._add_default(session)
 
-    def drop_unused_default(self) -> None:
-        """Remove the Default experiment where it is all there is and holds nothing.
+    @contextmanager
+    def deletion(self, *, only_unused: bool) -> Iterator[None]:
+        """The one transaction in which the workspace is deleted; the caller deletes its rows in it.
 
-        It is made with the workspace, so it must not keep MLflow from deleting an unused one.
+        What the plugin recorded goes with them, and the Default experiment, which is made with the
+        workspace, does not keep MLflow from deleting an unused one. Nothing of it happens where the
+        caller raises. Creation waits meanwhile; after it, whoever writes makes a new workspace.
+
+        Raises:
+            WorkspaceNotFound: It is not there.
+            BackendRefused: This user may only read.
         """
-        with self.session(read_only=False) as session:
-            mine = SqlExperiment.workspace == self.workspace
-            rows = session.query(SqlExperiment).filter(mine).all()
-            if len(rows) != 1 or str(rows[0].experiment_id) != self._find_default(session):
-                return
-            holders = (_mlflow.SqlRun, _mlflow.SqlLoggedModel, _mlflow.SqlTraceInfo)
-            if not any(
-                session.query(holder).filter_by(experiment_id=rows[0].experiment_id).first()
-                for holder in holders
-            ):
-                session.delete(rows[0])
-
-    def forget(self) -> None:
-        """The workspace was deleted through this process, and may be created again."""
-        with self._database.connect() as connection, connection.begin():
-            settings.remove(connection, self.workspace)
-        self._was_open = False
+        self.refuse_contradiction()
+        if not self.exists():
+            raise self._absent()
+        self._database.refuse_read_only()
+        with self.lock():
+            with self.alone() as session:
+                if only_unused:
+                    self._drop_unused_default(session)
+                yield
+                settings.remove(session.connection(), self.workspace)
+            # After the commit: until then others see the workspace, and would mark it as open.
+            self._openings.forget(self.workspace)
 
     def refuse_contradiction(self) -> None:
         """Raise `WorkspaceConflict` where MLflow's own switch names another workspace."""
@@ -209,7 +235,7 @@ class WorkspaceBackend:
 
     def refuse_deleted(self) -> None:
         """Raise `WorkspaceNotFound` where it was deleted while this process had it open."""
-        if self._was_open and not self.exists():
+        if self._is_deleted():
             raise self._deleted()
 
     def refuse_read_only(self) -> None:
@@ -218,20 +244,32 @@ class WorkspaceBackend:
 
     # --- opening ---------------------------------------------------------------------------------
 
+    @property
+    def _alone(self) -> Session | None:
+        session: Session | None = getattr(self._entered, "alone", None)
+        return session
+
     def _enter(self, read_only: bool) -> SessionFactory:
-        if self.exists():
-            if not self._was_open:
-                self._refuse_namesake()
-            self._was_open = True
-        elif self._was_open:
-            raise self._deleted()
-        elif read_only:
-            return self._blank_session
-        else:
+        # Asked before looking: what another thread makes after the look was not deleted.
+        before = self._openings.of(self.workspace)
+        if not self.exists():
+            if before.is_open:
+                raise self._deleted()
+            if read_only:
+                return self._blank_session
             self.create()
+        if not before.is_open:
+            # Also where another process made it a moment ago.
+            self._refuse_namesake()
+            self._openings.mark(self.workspace, before)
         if not read_only:
             self._database.refuse_read_only()
         return self._sessions
+
+    def _is_deleted(self) -> bool:
+        """Whether it was there for this process, and is gone."""
+        before = self._openings.of(self.workspace)
+        return before.is_open and not self.exists()
 
     def _refuse_namesake(self) -> None:
         """Two Azure ML names, such as My_WS and my-ws, must not meet in one workspace."""
@@ -248,6 +286,15 @@ class WorkspaceBackend:
     def _row_exists(self, session: Session | sqlalchemy.Connection) -> bool:
         query = select(SqlWorkspace.name).where(SqlWorkspace.name == self.workspace)
         return session.execute(query).first() is not None
+
+    def _absent(self) -> WorkspaceNotFound:
+        near = [name for name in self.neighbours() if _is_near(name, self.workspace)]
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+        return WorkspaceNotFound(
+            f"There is no workspace '{self.workspace}' in {self.location.directory} yet.{hint} The "
+            f"first run logged to it creates it, and so does: mlflow-ws workspace create "
+            f"{self.location.uri}"
+        )
 
     def _deleted(self) -> WorkspaceNotFound:
         return WorkspaceNotFound(
@@ -278,6 +325,19 @@ class WorkspaceBackend:
             values["display_name"] = self.location.display_name
         settings.write(session.connection(), self.workspace, values)
         self._add_default(session)
+
+    def _drop_unused_default(self, session: Session) -> None:
+        """Remove the Default experiment where it is all there is and holds nothing."""
+        mine = SqlExperiment.workspace == self.workspace
+        rows = session.query(SqlExperiment).filter(mine).all()
+        if len(rows) != 1 or str(rows[0].experiment_id) != self._find_default(session):
+            return
+        holders = (_mlflow.SqlRun, _mlflow.SqlLoggedModel, _mlflow.SqlTraceInfo)
+        if not any(
+            session.query(holder).filter_by(experiment_id=rows[0].experiment_id).first()
+            for holder in holders
+        ):
+            session.delete(rows[0])
 
     def _find_default(self, session: Session) -> str | None:
         query = select(SqlExperiment.experiment_id).where(SqlExperiment.workspace == self.workspace)

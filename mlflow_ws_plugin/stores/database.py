@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import sqlalchemy
 from filelock import FileLock, Timeout
@@ -20,18 +21,22 @@ from mlflow_ws_plugin.errors import BackendRefused, BackendUnavailable
 from mlflow_ws_plugin.location import Location
 from mlflow_ws_plugin.stores import schema, settings
 from mlflow_ws_plugin.stores.filesystem import is_network_path, is_private, is_writable
+from mlflow_ws_plugin.stores.openings import Openings
 
 __all__ = ["Database", "close_all", "open_database"]
 
 _logger = logging.getLogger("mlflow.ws")
 
 _LOCK_TIMEOUT_S: Final = 120
+_FILL_TIMEOUT_S: Final = 20
 # How many threads talk to one database at once. Each may need a second connection, because MLflow's
 # log_batch opens a session inside its session; MLflow's pool holds 5 + 10.
 _SLOTS: Final = 4
 
 # How long a fork waits for calls under way; longer than SQLite's busy timeout in MLflow (20 s).
 _FORK_TIMEOUT_S: Final = 30
+
+_FileIdentity: TypeAlias = tuple[int, int]
 
 _databases: dict[Path, Database] = {}
 _databases_lock = threading.Lock()
@@ -67,13 +72,14 @@ class Database:
         self._uri = str(location.uri)
         self._upgrades_itself = location.is_home
         self.engine = _mlflow.sqlite_engine(self.path, lambda: _mode(self.path))
-        self._is_open = False
+        self.openings = Openings()
+        self._file: _FileIdentity | None = None
         self._parked = 0
         self._renew_locks()
 
     def _renew_locks(self) -> None:
         self._slots = threading.BoundedSemaphore(_SLOTS)
-        self._opening = threading.Lock()
+        self._opening = threading.RLock()
         self._held = threading.local()
         self.blank_lock = threading.RLock()
 
@@ -83,24 +89,26 @@ class Database:
         return is_writable(self.path)
 
     def exists(self) -> bool:
-        """Whether there is a database to read. The first time, looks at its schema.
+        """Whether there is a database to read. Looks at the schema of each new file.
+
+        A file that was removed or replaced is noticed at the next call: what the pool's connections
+        still write to it would be lost.
 
         Raises:
             UnsupportedSchema: It is not MLflow's, or not of the installed MLflow and not ours to
                 upgrade.
             BackendUnavailable: It cannot be opened.
         """
-        if self._is_open:
+        if self._file is not None and self._file == _identity(self.path):
             return True
         with self.slot(), self._opening:
-            if not self._is_open:
-                self._is_open = self._open()
-        return self._is_open
+            return self._look()
 
     def create(self) -> None:
         """Create the file with MLflow's schema, unless it is there.
 
-        Safe against other processes: the file appears under its name only when it is complete.
+        Safe against other processes, MLflow servers without this plugin included: the file appears
+        under its name only when it is complete, and never in the place of another one.
 
         Raises:
             BackendRefused: The directory cannot be written.
@@ -109,10 +117,10 @@ class Database:
         if self.exists():
             return
         self.refuse_read_only()
-        with self.slot(), self._opening, self.lock():
-            if not self._open():
+        with self.lock():
+            if not self._look():
                 self._create()
-            self._is_open = True
+                self._look()
 
     def upgrade(self) -> Path | None:
         """Bring an older schema to the installed MLflow's, after a copy; returns the copy's path.
@@ -122,10 +130,10 @@ class Database:
         self.refuse_read_only()
         if not self.path.exists():
             return None
-        with self.slot(), self._opening, self.lock():
+        with self.lock():
             if self._schema() is not schema.Schema.OLDER:
                 return None
-            return schema.upgrade(self.engine, self.path)
+            return schema.upgrade(self.path)
 
     def refuse_read_only(self) -> None:
         """Raise `BackendRefused` where this user cannot write."""
@@ -144,20 +152,13 @@ class Database:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the directory's lock, for creation and migration. Blocks other processes."""
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with _file_lock(self.path.parent):
-                yield
-        except Timeout as error:
-            raise BackendUnavailable(
-                f"Another process has been creating or upgrading {self.path} for "
-                f"{_LOCK_TIMEOUT_S} s. If none is running, remove {error.lock_file}."
-            ) from error
-        except OSError as error:
-            if isinstance(error, (BackendRefused, BackendUnavailable)):
-                raise
-            raise self._unavailable(error) from error
+        """Hold the directory's lock, for creation, deletion and migration. Blocks other processes.
+
+        Takes a slot first, then `_opening`, then the file: always in this order, so that threads
+        never wait for each other. A thread that holds it may take it again.
+        """
+        with self.slot(), self._opening, self._file_lock():
+            yield
 
     @contextmanager
     def connect(self) -> Iterator[sqlalchemy.Connection]:
@@ -209,10 +210,37 @@ class Database:
             self._slots.release(self._parked)
         self._parked = 0
 
+    def _file_lock(self) -> AbstractContextManager[object]:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            # Between processes and threads; a thread that holds it may take it again.
+            lock = FileLock(self.path.parent / ".lock", timeout=_LOCK_TIMEOUT_S, is_singleton=True)
+            return lock.acquire()
+        except Timeout as error:
+            raise BackendUnavailable(
+                f"Another process has been creating, upgrading or deleting in {self.path} for "
+                f"{_LOCK_TIMEOUT_S} s. If none is running, remove {error.lock_file}."
+            ) from error
+        except OSError as error:
+            raise self._unavailable(error) from error
+
+    def _look(self) -> bool:
+        """Whether there is a database now; holding `_opening`."""
+        found = _identity(self.path)
+        if self._file is None or self._file != found:
+            # Connections of the pool hold the file that was there before, or an empty one.
+            self.engine.dispose()
+            self._file = None
+            # Found before it is opened: one that replaces it meanwhile is noticed.
+            self._file = found if self._open() else None
+        return self._file is not None
+
     def _open(self) -> bool:
         try:
             if not self.path.exists() or self.path.stat().st_size == 0:
                 return False
+        except FileNotFoundError:
+            return False
         except OSError as error:
             raise BackendRefused(
                 f"{self.path} cannot be looked at by this user: {error.strerror}. Ask the owner of "
@@ -237,32 +265,18 @@ class Database:
             raise schema.refuse_older(str(self.path), self._uri)
         with self.lock():
             if self._schema() is schema.Schema.OLDER:
-                schema.upgrade(self.engine, self.path)
+                schema.upgrade(self.path)
 
     def _create(self) -> None:
         partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.new")
-        engine = _mlflow.sqlite_engine(partial, lambda: "mode=rwc")
+        _remove(partial)
         try:
-            if not is_network_path(self.path):
-                _pragma(engine, "journal_mode=WAL")
-            _mlflow.create_schema(engine)
-            with engine.begin() as connection:
-                settings.write(
-                    connection,
-                    settings.DATABASE,
-                    {"version": settings.VERSION, "mlflow_version": _mlflow.version},
-                )
-            # Closing the last connection folds the write-ahead log into the file.
-            engine.dispose()
-            partial.replace(self.path)
-            # A connection that looked at an empty file before still holds that one.
-            self.engine.dispose()
-        except (DatabaseError, OSError) as error:
+            _build(partial, wal=not is_network_path(self.path))
+            _publish(partial, self.path)
+        except (DatabaseError, sqlite3.Error, OSError) as error:
             raise self._unavailable(getattr(error, "orig", error)) from error
         finally:
-            engine.dispose()
-            for suffix in ("", "-wal", "-shm", "-journal"):
-                partial.with_name(partial.name + suffix).unlink(missing_ok=True)
+            _remove(partial)
 
     def _unavailable(self, cause: object) -> BackendUnavailable:
         return BackendUnavailable(
@@ -271,9 +285,65 @@ class Database:
         )
 
 
-def _file_lock(directory: Path) -> FileLock:
-    """The lock between processes and threads; a thread that holds it may take it again."""
-    return FileLock(directory / ".lock", timeout=_LOCK_TIMEOUT_S, is_singleton=True)
+def _identity(path: Path) -> _FileIdentity | None:
+    """What tells a file from one that takes its place; None where there is none to be seen."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _build(path: Path, *, wal: bool) -> None:
+    """Make a new database with MLflow's schema, complete on disk."""
+    engine = _mlflow.sqlite_engine(path, lambda: "mode=rwc")
+    try:
+        if wal:
+            _pragma(engine, "journal_mode=WAL")
+        with _mlflow.write_transaction(engine) as connection:
+            _mlflow.create_schema(connection)
+            values = {"version": settings.VERSION, "mlflow_version": _mlflow.version}
+            settings.write(connection, settings.DATABASE, values)
+    finally:
+        # Closing the last connection folds the write-ahead log into the file.
+        engine.dispose()
+
+
+def _publish(complete: Path, path: Path) -> None:
+    """Give a database its name. What another program made there meanwhile is left as it is."""
+    try:
+        # Unlike a rename, a link never takes the place of a file.
+        os.link(complete, path)
+    except FileExistsError:
+        _fill(path, complete)
+    except OSError:
+        # A file system without links. The empty file is no database until it is filled.
+        path.touch()
+        _fill(path, complete)
+
+
+def _fill(path: Path, complete: Path) -> None:
+    """Copy a database into an empty one, which others may have open; no other one is changed."""
+    with (
+        closing(sqlite3.connect(complete)) as source,
+        closing(sqlite3.connect(path, timeout=_FILL_TIMEOUT_S, isolation_level=None)) as target,
+    ):
+        target.execute("BEGIN EXCLUSIVE")
+        if target.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
+            return
+        for statement in source.iterdump():
+            if statement not in {"BEGIN TRANSACTION;", "COMMIT;"}:
+                target.execute(statement)
+        target.execute("COMMIT")
+        [journal] = source.execute("PRAGMA journal_mode").fetchone()
+        # Not while somebody else has it open; then it stays a rollback journal.
+        with suppress(sqlite3.OperationalError):
+            target.execute(f"PRAGMA journal_mode={journal}")
+
+
+def _remove(database: Path) -> None:
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        database.with_name(database.name + suffix).unlink(missing_ok=True)
 
 
 def _mode(path: Path) -> str:

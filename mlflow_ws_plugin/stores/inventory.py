@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mlflow.entities.workspace import WorkspaceDeletionMode
+from mlflow.exceptions import MlflowException
 from sqlalchemy import Connection, func, select
 
 from mlflow_ws_plugin import _mlflow
@@ -93,29 +94,40 @@ def delete(backend: WorkspaceBackend, *, cascade: bool) -> None:
         WorkspaceError: It holds something, and `cascade` is false.
         BackendRefused: This user may only read.
     """
-    backend.refuse_read_only()
-    backend.drop_unused_default()
-    held = inventory(backend)
-    if not cascade and (held.experiments or held.registered_models):
-        raise WorkspaceError(
-            f"Workspace '{held.workspace}' holds {held.experiments} experiments, {held.runs} runs "
-            f"and {held.registered_models} registered models; nothing was deleted. To delete them "
-            f"too, files included: mlflow-ws workspace delete {held.uri} --cascade"
-        )
     mode = WorkspaceDeletionMode.CASCADE if cascade else WorkspaceDeletionMode.RESTRICT
-    WorkspaceProvider(backend).delete_workspace(backend.workspace, mode)
-    _remove_files(backend)
+    backend.refuse_read_only()
+    # Held until the files are out of the way: a workspace made after that has only its own.
+    with backend.lock():
+        try:
+            WorkspaceProvider(backend).delete_workspace(backend.workspace, mode)
+        except MlflowException as error:
+            if cascade or isinstance(error, WorkspaceError) or error.error_code != "INVALID_STATE":
+                raise
+            raise _refuse_content(backend) from error
+        doomed = _set_aside(backend)
+    if doomed is not None:
+        shutil.rmtree(doomed)
 
 
-def _remove_files(backend: WorkspaceBackend) -> None:
-    """Out of the way in one step, so that a workspace made meanwhile never sees them; then gone."""
-    directory = backend.location.artifact_directory
-    if not directory.exists():
-        return
+def _refuse_content(backend: WorkspaceBackend) -> WorkspaceError:
+    held = inventory(backend)
+    return WorkspaceError(
+        f"Workspace '{held.workspace}' holds {held.experiments} experiments, {held.runs} runs "
+        f"and {held.registered_models} registered models; nothing was deleted. To delete them "
+        f"too, files included: mlflow-ws workspace delete {held.uri} --cascade"
+    )
+
+
+def _set_aside(backend: WorkspaceBackend) -> Path | None:
+    """Move the files in one step to where no listing finds them; None where there are none."""
     doomed = backend.location.artifact_root / ".partial" / f"deleted-{uuid.uuid4().hex}"
+    if not backend.location.artifact_directory.exists():
+        return None
     doomed.parent.mkdir(exist_ok=True)
-    directory.rename(doomed)
-    shutil.rmtree(doomed)
+    backend.location.artifact_directory.rename(doomed)
+    # However old it is: what is left there for a day is removed by whoever stores a file.
+    os.utime(doomed)
+    return doomed
 
 
 def _description(connection: Connection, workspace: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from mlflow.entities.workspace import Workspace, WorkspaceDeletionMode
@@ -24,7 +25,10 @@ class WorkspaceProvider(BaseWorkspaceStore):
 
     def list_workspaces(self) -> list[Workspace]:
         """The one workspace; none while it does not exist."""
-        return [self.get_default_workspace()] if self._backend.exists() else []
+        with suppress(WorkspaceNotFound):
+            if self._backend.exists():
+                return [self.get_default_workspace()]
+        return []
 
     def get_default_workspace(self) -> Workspace:
         """The workspace of the URI."""
@@ -64,10 +68,9 @@ class WorkspaceProvider(BaseWorkspaceStore):
         Files stay: they are removed by `mlflow gc`, or with the home.
         """
         self._refuse_other(workspace_name, "deleted")
-        if mode == WorkspaceDeletionMode.RESTRICT:
-            self._backend.drop_unused_default()
-        super().delete_workspace(workspace_name, mode)
-        self._backend.forget()
+        only_unused = mode == WorkspaceDeletionMode.RESTRICT
+        with self._backend.deletion(only_unused=only_unused):
+            super().delete_workspace(workspace_name, mode)
 
     def _refuse_other(self, name: str, verb: str) -> None:
         if name == self._backend.workspace:

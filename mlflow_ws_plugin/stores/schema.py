@@ -49,7 +49,10 @@ def inspect(engine: sqlalchemy.Engine, where: str) -> Schema:
         ) from error
     if not tables:
         return Schema.EMPTY
-    revision = _revision(engine) if "alembic_version" in tables else None
+    revision = None
+    if "alembic_version" in tables:
+        with engine.connect() as connection:
+            revision = _revision(connection)
     if revision is None or "experiments" not in tables:
         raise UnsupportedSchema(
             f"{where} is a database, but not MLflow's: it holds the tables "
@@ -71,31 +74,34 @@ def refuse_older(where: str, uri: str) -> UnsupportedSchema:
     )
 
 
-def upgrade(engine: sqlalchemy.Engine, database: Path) -> Path:
+def upgrade(database: Path) -> Path | None:
     """Copy the SQLite file, then bring its schema to the installed MLflow's.
 
-    The caller holds the lock of the directory. Returns the copy's path.
+    In one transaction that other writers wait for: what they wrote before is in it, what they write
+    after a failure is kept. Returns the copy's path; None where another program has done it.
 
     Raises:
         UnsupportedSchema: A step failed; the database is as it was.
     """
-    backup = database.with_name(f"{database.name}.{_revision(engine)}.bak")
-    _copy(database, backup)
     # A connection of its own: those of the pool enforce foreign keys, which migrations suspend.
     own = _mlflow.sqlite_engine(database, lambda: "mode=rw")
+    backup: Path | None = None
     try:
-        _mlflow.upgrade_schema(own)
+        with _mlflow.write_transaction(own) as connection:
+            revision = _revision(connection)
+            if revision == _mlflow.latest_revision():
+                return None
+            backup = database.with_name(f"{database.name}.{revision}.bak")
+            _copy(database, backup)
+            _mlflow.upgrade_schema(connection)
+            settings.write(connection, settings.DATABASE, {"mlflow_version": _mlflow.version})
     except SQLAlchemyError as error:
-        # Python's SQLite driver commits each step by itself.
-        _restore(backup, database)
         raise UnsupportedSchema(
             f"{database} cannot be upgraded to the schema of MLflow {_mlflow.version}: {error}. It "
-            f"is as it was; {backup} is a copy."
+            f"is as it was{f'; {backup} is a copy' if backup else ''}."
         ) from error
     finally:
         own.dispose()
-    with engine.begin() as connection:
-        settings.write(connection, settings.DATABASE, {"mlflow_version": _mlflow.version})
     _logger.info(
         "Upgraded %s to the schema of MLflow %s; the copy of before is %s",
         database,
@@ -105,10 +111,9 @@ def upgrade(engine: sqlalchemy.Engine, database: Path) -> Path:
     return backup
 
 
-def _revision(engine: sqlalchemy.Engine) -> str | None:
-    with engine.connect() as connection:
-        row = connection.exec_driver_sql("SELECT version_num FROM alembic_version").first()
-        return None if row is None else str(row[0])
+def _revision(connection: sqlalchemy.Connection) -> str | None:
+    row = connection.exec_driver_sql("SELECT version_num FROM alembic_version").first()
+    return None if row is None else str(row[0])
 
 
 def _newer(engine: sqlalchemy.Engine, where: str, revision: str) -> str:
@@ -127,11 +132,6 @@ def _newer(engine: sqlalchemy.Engine, where: str, revision: str) -> str:
 def _copy(source: Path, target: Path) -> None:
     """SQLite's online backup: complete even while others write."""
     partial = target.with_name(f"{target.name}.partial")
-    _restore(source, partial)
-    partial.replace(target)
-
-
-def _restore(source: Path, target: Path) -> None:
-    """Write the content of `source` into `target`, in one transaction; open connections see it."""
-    with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as new:
+    with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(partial)) as new:
         old.backup(new)
+    partial.replace(target)

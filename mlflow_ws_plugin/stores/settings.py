@@ -15,6 +15,7 @@ from typing import Final
 
 import sqlalchemy
 from sqlalchemy import Column, Connection, MetaData, String, Table, delete, insert, select
+from sqlalchemy.schema import CreateTable
 
 __all__ = ["DATABASE", "VERSION", "create", "read", "remove", "write"]
 
@@ -31,8 +32,8 @@ _TABLE: Final = Table(
 
 
 def create(connection: Connection) -> None:
-    """Create the table where it is missing."""
-    _TABLE.create(connection, checkfirst=True)
+    """Create the table where it is missing. In one statement: two processes may meet here."""
+    connection.execute(CreateTable(_TABLE, if_not_exists=True))
 
 
 def read(connection: Connection, workspace: str) -> Mapping[str, str]:
