@@ -1,12 +1,14 @@
 """The project's tasks: `nox -l` lists them, `nox` runs what CI runs.
 
-`nox -s test` runs the suite on the lowest and on the newest MLflow that `pyproject.toml` allows.
+Every session installs what `constraints.txt` says, but for `lowest` and `newest`, which are there
+to look beyond it.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import sys
 from pathlib import Path
 
 import nox
@@ -16,18 +18,22 @@ nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["check", "test", "wheel"]
 
 ROOT = Path(__file__).parent
+CONSTRAINTS = ROOT / "constraints.txt"
 
 
-def _lowest_mlflow() -> str:
-    """The lower bound, read from the metadata: there is one place to change."""
-    match = re.search(r'"mlflow>=([0-9.]+),', (ROOT / "pyproject.toml").read_text())
-    assert match is not None
-    return match[1]
+def _constrain(session: nox.Session, constraints: Path | None) -> None:
+    """Pip ignores an empty variable, and a variable of the caller's is none of ours."""
+    session.env["PIP_CONSTRAINT"] = str(constraints or "")
+
+
+def _run_suite(session: nox.Session) -> None:
+    session.run("python", "-m", "pytest", "-n", "auto", *session.posargs)
 
 
 @nox.session
 def check(session: nox.Session) -> None:
     """Format, lint, types and the layer contract."""
+    _constrain(session, CONSTRAINTS)
     session.install("-e", ".[dev]")
     session.run("ruff", "format", "--check", ".")
     session.run("ruff", "check", ".")
@@ -36,17 +42,50 @@ def check(session: nox.Session) -> None:
 
 
 @nox.session
-@nox.parametrize("mlflow", ["lowest", "newest"])
-def test(session: nox.Session, mlflow: str) -> None:
-    """The whole suite. Arguments after `--` go to pytest."""
-    wanted = f"mlflow~={_lowest_mlflow()}.0" if mlflow == "lowest" else "mlflow<4"
-    session.install("-e", ".[test]", wanted)
-    session.run("python", "-m", "pytest", *session.posargs)
+def test(session: nox.Session) -> None:
+    """The suite, as CI runs it. Arguments after `--` go to pytest, here and below."""
+    _constrain(session, CONSTRAINTS)
+    session.install("-e", ".[test]")
+    _run_suite(session)
+
+
+@nox.session
+def lowest(session: nox.Session) -> None:
+    """The suite on the lowest MLflow that `pyproject.toml` allows; all else as locked."""
+    lines = CONSTRAINTS.read_text(encoding="utf-8").splitlines(keepends=True)
+    others = Path(session.create_tmp()) / "constraints.txt"
+    others.write_text("".join(line for line in lines if not line.startswith("mlflow")))
+    _constrain(session, others)
+    session.install("-e", ".[test]", f"mlflow~={_lowest_mlflow()}.0")
+    _run_suite(session)
+
+
+@nox.session(reuse_venv=False)
+def newest(session: nox.Session) -> None:
+    """The suite on what the index gives today. It may break any day, which is what it is for."""
+    _constrain(session, None)
+    session.install("-e", ".[test]")
+    _say_what_pip_passed_over(session)
+    _run_suite(session)
+
+
+@nox.session(reuse_venv=False)
+def lock(session: nox.Session) -> None:
+    """Write `constraints.txt`: every package that the other sessions use, as of today."""
+    _constrain(session, None)
+    session.install("-e", ".[dev]", "build", "hatchling")
+    frozen = session.run("python", "-m", "pip", "freeze", "--exclude-editable", silent=True)
+    assert isinstance(frozen, str)
+    lines = sorted({line for line in frozen.splitlines() if "==" in line}, key=str.lower)
+    head = f"# Python {'.'.join(map(str, sys.version_info[:2]))}. Written by `nox -s lock`.\n"
+    CONSTRAINTS.write_text(head + "".join(f"{line}\n" for line in lines), encoding="utf-8")
+    session.log(f"{len(lines)} packages. Now run the suite on them: nox -s check test wheel")
 
 
 @nox.session
 def wheel(session: nox.Session) -> None:
     """The wheel, without any development dependency, runs the main job."""
+    _constrain(session, CONSTRAINTS)
     session.install("build")
     dist = Path(session.create_tmp()) / "dist"
     session.run("python", "-m", "build", "--wheel", "--outdir", str(dist), silent=True)
@@ -64,3 +103,22 @@ def wheel(session: nox.Session) -> None:
             env={"MLFLOW_TRACKING_URI": "ws://demo", "MLFLOW_WS_HOME": str(home)},
         )
     assert (home / "workspaces.db").exists()
+
+
+def _lowest_mlflow() -> str:
+    """The lower bound, read from the metadata: there is one place to change."""
+    match = re.search(r'"mlflow>=([0-9.]+),', (ROOT / "pyproject.toml").read_text())
+    assert match is not None
+    return match[1]
+
+
+def _say_what_pip_passed_over(session: nox.Session) -> None:
+    """Pip steps back silently where a release cannot be installed, half of it missing perhaps."""
+    shown = session.run("python", "-m", "pip", "index", "versions", "mlflow", silent=True)
+    found = dict(re.findall(r"(INSTALLED|LATEST): +(\S+)", str(shown)))
+    session.log(f"MLflow {found.get('INSTALLED')}; the newest on the index: {found.get('LATEST')}")
+    if found.get("INSTALLED") != found.get("LATEST"):
+        session.warn(
+            f"MLflow {found.get('LATEST')} is listed and was not installed. Why: "
+            f"pip install 'mlflow=={found.get('LATEST')}'"
+        )
