@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -19,7 +19,7 @@ from sqlalchemy.exc import DatabaseError
 from mlflow_ws_plugin import _mlflow
 from mlflow_ws_plugin.errors import BackendRefused, BackendUnavailable
 from mlflow_ws_plugin.location import Location
-from mlflow_ws_plugin.stores import schema, settings
+from mlflow_ws_plugin.stores import making, schema
 from mlflow_ws_plugin.stores.filesystem import is_network_path, is_private, is_writable
 from mlflow_ws_plugin.stores.openings import Openings
 
@@ -28,7 +28,6 @@ __all__ = ["Database", "close_all", "open_database"]
 _logger = logging.getLogger("mlflow.ws")
 
 _LOCK_TIMEOUT_S: Final = 120
-_FILL_TIMEOUT_S: Final = 20
 # How many threads talk to one database at once. Each may need a second connection, because MLflow's
 # log_batch opens a session inside its session; MLflow's pool holds 5 + 10.
 _SLOTS: Final = 4
@@ -268,15 +267,10 @@ class Database:
                 schema.upgrade(self.path)
 
     def _create(self) -> None:
-        partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.new")
-        _remove(partial)
         try:
-            _build(partial, wal=not is_network_path(self.path))
-            _publish(partial, self.path)
+            making.make(self.path, wal=not is_network_path(self.path))
         except (DatabaseError, sqlite3.Error, OSError) as error:
             raise self._unavailable(getattr(error, "orig", error)) from error
-        finally:
-            _remove(partial)
 
     def _unavailable(self, cause: object) -> BackendUnavailable:
         return BackendUnavailable(
@@ -292,58 +286,6 @@ def _identity(path: Path) -> _FileIdentity | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
-
-
-def _build(path: Path, *, wal: bool) -> None:
-    """Make a new database with MLflow's schema, complete on disk."""
-    engine = _mlflow.sqlite_engine(path, lambda: "mode=rwc")
-    try:
-        if wal:
-            _pragma(engine, "journal_mode=WAL")
-        with _mlflow.write_transaction(engine) as connection:
-            _mlflow.create_schema(connection)
-            values = {"version": settings.VERSION, "mlflow_version": _mlflow.version}
-            settings.write(connection, settings.DATABASE, values)
-    finally:
-        # Closing the last connection folds the write-ahead log into the file.
-        engine.dispose()
-
-
-def _publish(complete: Path, path: Path) -> None:
-    """Give a database its name. What another program made there meanwhile is left as it is."""
-    try:
-        # Unlike a rename, a link never takes the place of a file.
-        os.link(complete, path)
-    except FileExistsError:
-        _fill(path, complete)
-    except OSError:
-        # A file system without links. The empty file is no database until it is filled.
-        path.touch()
-        _fill(path, complete)
-
-
-def _fill(path: Path, complete: Path) -> None:
-    """Copy a database into an empty one, which others may have open; no other one is changed."""
-    with (
-        closing(sqlite3.connect(complete)) as source,
-        closing(sqlite3.connect(path, timeout=_FILL_TIMEOUT_S, isolation_level=None)) as target,
-    ):
-        target.execute("BEGIN EXCLUSIVE")
-        if target.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
-            return
-        for statement in source.iterdump():
-            if statement not in {"BEGIN TRANSACTION;", "COMMIT;"}:
-                target.execute(statement)
-        target.execute("COMMIT")
-        [journal] = source.execute("PRAGMA journal_mode").fetchone()
-        # Not while somebody else has it open; then it stays a rollback journal.
-        with suppress(sqlite3.OperationalError):
-            target.execute(f"PRAGMA journal_mode={journal}")
-
-
-def _remove(database: Path) -> None:
-    for suffix in ("", "-wal", "-shm", "-journal"):
-        database.with_name(database.name + suffix).unlink(missing_ok=True)
 
 
 def _mode(path: Path) -> str:

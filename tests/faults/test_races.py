@@ -29,8 +29,7 @@ from mlflow_ws_plugin.artifacts.directory import DirectoryRoot
 from mlflow_ws_plugin.errors import WorkspaceConflict, WorkspaceError, WorkspaceNotFound
 from mlflow_ws_plugin.location import Location, resolve
 from mlflow_ws_plugin.stores import backend as backends
-from mlflow_ws_plugin.stores import database as databases
-from mlflow_ws_plugin.stores import inventory, schema, settings
+from mlflow_ws_plugin.stores import inventory, making, schema, settings
 from mlflow_ws_plugin.stores.backend import WorkspaceBackend, open_backend
 from mlflow_ws_plugin.stores.database import Database
 from mlflow_ws_plugin.stores.openings import Openings
@@ -245,7 +244,7 @@ def test_a_database_that_a_server_makes_meanwhile_is_kept(
         database.parent.mkdir()
         database.touch()
     if not links:
-        monkeypatch.setattr(databases.os, "link", _no_links)
+        monkeypatch.setattr(making.os, "link", _no_links)
     made = before(
         monkeypatch, settings, "write", lambda *_: _once(made, stock_file, database, templates)
     )
@@ -273,7 +272,7 @@ def test_an_empty_file_is_filled_in_one_step_and_stays_the_same_file(
     """Who has it open sees the tables, all at once."""
     database = tmp_path / "workspaces.db"
     if not links:
-        monkeypatch.setattr(databases.os, "link", _no_links)
+        monkeypatch.setattr(making.os, "link", _no_links)
     database.touch()
     with closing(sqlite3.connect(database)) as reader:
         assert reader.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
@@ -287,7 +286,7 @@ def test_an_empty_file_is_filled_in_one_step_and_stays_the_same_file(
 def test_an_empty_file_is_filled_with_every_table_index_and_row(home: Path) -> None:
     complete, empty = home / "workspaces.db", home / "empty.db"
     empty.touch()
-    databases._fill(empty, complete)
+    making._fill(empty, complete)
     dumps = []
     for database in (complete, empty):
         with closing(sqlite3.connect(database)) as connection:
