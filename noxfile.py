@@ -13,7 +13,7 @@ from pathlib import Path
 
 import nox
 
-nox.options.default_venv_backend = "venv"
+nox.options.default_venv_backend = "uv|venv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["check", "test", "wheel"]
 
@@ -22,8 +22,8 @@ CONSTRAINTS = ROOT / "constraints.txt"
 
 
 def _constrain(session: nox.Session, constraints: Path | None) -> None:
-    """Pip ignores an empty variable, and a variable of the caller's is none of ours."""
-    session.env["PIP_CONSTRAINT"] = str(constraints or "")
+    """For pip and uv, which ignore an empty variable; what the caller has set is none of ours."""
+    session.env["PIP_CONSTRAINT"] = session.env["UV_CONSTRAINT"] = str(constraints or "")
 
 
 def _run_suite(session: nox.Session) -> None:
@@ -60,7 +60,7 @@ def lowest(session: nox.Session) -> None:
     _run_suite(session)
 
 
-@nox.session(reuse_venv=False)
+@nox.session(venv_backend="venv", reuse_venv=False)
 def newest(session: nox.Session) -> None:
     """The suite on what the index gives today. It may break any day, which is what it is for."""
     _constrain(session, None)
@@ -69,7 +69,7 @@ def newest(session: nox.Session) -> None:
     _run_suite(session)
 
 
-@nox.session(reuse_venv=False)
+@nox.session(venv_backend="venv", reuse_venv=False)
 def lock(session: nox.Session) -> None:
     """Write `constraints.txt`: every package that the other sessions use, as of today."""
     _constrain(session, None)
@@ -93,7 +93,10 @@ def wheel(session: nox.Session) -> None:
     clean = Path(session.create_tmp()) / "clean"
     session.run("python", "-m", "venv", "--clear", str(clean))
     python = str(clean / ("Scripts" if os.name == "nt" else "bin") / "python")
-    session.run(python, "-m", "pip", "install", "-q", f"{built}[examples]", external=True)
+    pip = [python, "-m", "pip", "install"]
+    if session.venv_backend == "uv":
+        pip = ["uv", "pip", "install", "--python", python]
+    session.run(*pip, "-q", f"{built}[examples]", external=True)
     home = clean / "home"
     with session.chdir(clean):
         session.run(
