@@ -6,6 +6,8 @@ breaks here. The rest of the package sees documented MLflow classes and the name
 
 from __future__ import annotations
 
+import hashlib
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -51,11 +53,13 @@ __all__ = [
     "SqlWorkspace",
     "begin_to_write",
     "blank_engine",
+    "contents_of_experiments",
     "create_schema",
     "known_revisions",
     "latest_revision",
     "managed_sessions",
     "requested_workspace",
+    "server_lock_file",
     "sqlite_engine",
     "upgrade_schema",
     "version",
@@ -120,6 +124,28 @@ def sqlite_engine(path: Path, mode: Callable[[], str]) -> sqlalchemy.Engine:
         args[0] = f"{name}?{mode()}"
 
     return engine
+
+
+def server_lock_file(url: str) -> Path:
+    """What MLflow's servers and clients on this machine lock (`flock`) while they make a database.
+
+    They make it step by step, so that in between it looks like an old one, or like no database of
+    MLflow's. The file is named by the text of the URL; a server that was given another text for the
+    same place locks another file. MLflow takes no lock on Windows.
+    """
+    digest = hashlib.md5(url.encode(), usedforsecurity=False).hexdigest()
+    return Path(tempfile.gettempdir()) / f"db_init_lock-{digest}"
+
+
+def contents_of_experiments() -> list[sqlalchemy.Column[Any]]:
+    """The columns, of whatever table, that say of which experiment a row is; tags left out."""
+    return [
+        column
+        for table in Base.metadata.sorted_tables
+        for column in table.columns
+        for key in column.foreign_keys
+        if key.column is SqlExperiment.__table__.c.experiment_id and table.name != "experiment_tags"
+    ]
 
 
 def managed_sessions(factory: sessionmaker[Session], engine: sqlalchemy.Engine) -> SessionFactory:

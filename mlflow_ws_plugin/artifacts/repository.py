@@ -13,7 +13,6 @@ from mlflow.store.artifact.artifact_repo import ArtifactRepository, verify_artif
 
 from mlflow_ws_plugin.artifacts.access import own_segments
 from mlflow_ws_plugin.artifacts.directory import DirectoryRoot, missing
-from mlflow_ws_plugin.errors import WorkspaceNotFound
 from mlflow_ws_plugin.stores.backend import WorkspaceBackend
 
 __all__ = ["WorkspaceArtifactRepository"]
@@ -46,9 +45,8 @@ class WorkspaceArtifactRepository(ArtifactRepository):
         """Store one file; an existing one of that name is replaced atomically."""
         source = Path(local_file)
         self._backend.refuse_read_only()
-        target = self._writable(artifact_path) / source.name
-        self._root.put(source, target)
-        self._refuse_lost([target])
+        with self._backend.kept():
+            self._root.put(source, self._writable(artifact_path) / source.name)
 
     def log_artifacts(self, local_dir: str | Path, artifact_path: str | None = None) -> None:
         """Store a directory tree: each file atomically, the tree not; empty directories too.
@@ -56,15 +54,8 @@ class WorkspaceArtifactRepository(ArtifactRepository):
         What is not a directory stores nothing, as with MLflow's local store.
         """
         self._backend.refuse_read_only()
-        source, target = Path(local_dir), self._writable(artifact_path)
-        stored: list[Path] = []
-        for directory, _, files in os.walk(source, followlinks=True):
-            into = target / Path(directory).relative_to(source)
-            into.mkdir(parents=True, exist_ok=True)
-            for name in files:
-                self._root.put(Path(directory) / name, into / name)
-                stored.append(into / name)
-        self._refuse_lost(stored)
+        with self._backend.kept():
+            self._put_tree(Path(local_dir), self._writable(artifact_path))
 
     def list_artifacts(self, path: str | None = None) -> list[FileInfo]:
         """The entries of one directory, by name; none for a file or what is not there."""
@@ -118,14 +109,12 @@ class WorkspaceArtifactRepository(ArtifactRepository):
         verify_artifact_path(artifact_path)
         return self._path(artifact_path)
 
-    def _refuse_lost(self, stored: list[Path]) -> None:
-        """Files that were stored while the workspace was being deleted go too."""
-        try:
-            self._backend.refuse_deleted()
-        except WorkspaceNotFound:
-            for path in stored:
-                self._root.delete(path)
-            raise
+    def _put_tree(self, source: Path, target: Path) -> None:
+        for directory, _, files in os.walk(source, followlinks=True):
+            into = target / Path(directory).relative_to(source)
+            into.mkdir(parents=True, exist_ok=True)
+            for name in files:
+                self._root.put(Path(directory) / name, into / name)
 
     def _path(self, artifact_path: str | None) -> Path:
         # Here, because MLflow's client keeps repositories of runs for ever.

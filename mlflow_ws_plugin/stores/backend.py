@@ -31,7 +31,7 @@ DEFAULT_EXPERIMENT_ALIAS: Final = "0"
 """What MLflow's client calls the experiment of a script that names none."""
 
 # MLflow's own workspace, whose Default experiment must have the id 0.
-_MLFLOW_DEFAULT: Final = "default"
+MLFLOW_DEFAULT: Final = "default"
 
 _backends: dict[Location, WorkspaceBackend] = {}
 
@@ -120,10 +120,7 @@ class WorkspaceBackend:
 
     def exists(self) -> bool:
         """Whether the workspace is there now. Creates nothing."""
-        if not self._database.exists():
-            return False
-        with self._database.connect() as connection:
-            return self._row_exists(connection)
+        return self._uuid() is not None
 
     @contextmanager
     def connect(self) -> Iterator[sqlalchemy.Connection]:
@@ -133,15 +130,18 @@ class WorkspaceBackend:
 
     def create(self, description: str | None = None) -> bool:
         """Create the workspace, and its home where needed; False if it was there already."""
-        before = self._openings.of(self.workspace)
+        before, made = self._openings.of(self.workspace), uuid.uuid4().hex
         self._database.create()
         self._database.refuse_read_only()
-        with self.lock(), self.alone() as session:
-            if self._row_exists(session):
-                return False
-            self._warn(session)
-            self._insert(session, description)
-        self._openings.mark(self.workspace, before)
+        with self.lock():
+            # Once more: the home may have been removed while this waited for the lock.
+            self._database.create()
+            with self.alone() as session:
+                if self._row_exists(session):
+                    return False
+                self._warn(session)
+                self._insert(session, description, made)
+        self._openings.mark(self.workspace, before, made)
         _logger.info(
             "Created workspace '%s' in %s (%s)",
             self.workspace,
@@ -184,7 +184,7 @@ class WorkspaceBackend:
         """The names of all workspaces in the same database, MLflow's own `default` left out."""
         if not self._database.exists():
             return []
-        query = select(SqlWorkspace.name).where(SqlWorkspace.name != _MLFLOW_DEFAULT)
+        query = select(SqlWorkspace.name).where(SqlWorkspace.name != MLFLOW_DEFAULT)
         with self._database.connect() as connection:
             return sorted(connection.execute(query).scalars())
 
@@ -199,7 +199,7 @@ class WorkspaceBackend:
             return self._find_default(session) or self._add_default(session)
 
     @contextmanager
-    def deletion(self, *, only_unused: bool) -> Iterator[None]:
+    def deletion(self, *, only_unused: bool) -> Iterator[Session]:
         """The one transaction in which the workspace is deleted; the caller deletes its rows in it.
 
         What the plugin recorded goes with them, and the Default experiment, which is made with the
@@ -215,10 +215,13 @@ class WorkspaceBackend:
             raise self._absent()
         self._database.refuse_read_only()
         with self.lock():
+            # Once more: it, or the home, may have gone while this waited for the lock.
+            if not self.exists():
+                raise self._absent()
             with self.alone() as session:
                 if only_unused:
                     self._drop_unused_default(session)
-                yield
+                yield session
                 settings.remove(session.connection(), self.workspace)
             # After the commit: until then others see the workspace, and would mark it as open.
             self._openings.forget(self.workspace)
@@ -238,6 +241,17 @@ class WorkspaceBackend:
         if self._is_deleted():
             raise self._deleted()
 
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Raise `WorkspaceNotFound` where it is not there, or is deleted before the block ends."""
+        before, found = self._openings.of(self.workspace), self._uuid()
+        if found is None:
+            raise self._deleted() if before.is_open else self._absent()
+        yield
+        deletion = self._openings.of(self.workspace).deletion
+        if deletion != before.deletion or self._uuid() != found:
+            raise self._deleted()
+
     def refuse_read_only(self) -> None:
         """Raise `BackendRefused` where this user may only read."""
         self._database.refuse_read_only()
@@ -252,24 +266,36 @@ class WorkspaceBackend:
     def _enter(self, read_only: bool) -> SessionFactory:
         # Asked before looking: what another thread makes after the look was not deleted.
         before = self._openings.of(self.workspace)
-        if not self.exists():
-            if before.is_open:
-                raise self._deleted()
+        found = self._uuid()
+        if before.is_open and found != before.uuid:
+            raise self._deleted()
+        if found is None:
             if read_only:
                 return self._blank_session
             self.create()
+            found = self._uuid()
         if not before.is_open:
             # Also where another process made it a moment ago.
             self._refuse_namesake()
-            self._openings.mark(self.workspace, before)
+            self._openings.mark(self.workspace, before, found or "")
         if not read_only:
             self._database.refuse_read_only()
         return self._sessions
 
     def _is_deleted(self) -> bool:
-        """Whether it was there for this process, and is gone."""
+        """Whether it was there for this process and is gone, or replaced by a namesake."""
         before = self._openings.of(self.workspace)
-        return before.is_open and not self.exists()
+        return before.is_open and self._uuid() != before.uuid
+
+    def _uuid(self) -> str | None:
+        """What tells the workspace from a later one of its name.
+
+        Empty for one that a stock server made, None where there is none.
+        """
+        if not self._database.exists():
+            return None
+        with self._database.connect() as connection:
+            return settings.find(connection, self.workspace)
 
     def _refuse_namesake(self) -> None:
         """Two Azure ML names, such as My_WS and my-ws, must not meet in one workspace."""
@@ -299,8 +325,8 @@ class WorkspaceBackend:
     def _deleted(self) -> WorkspaceNotFound:
         return WorkspaceNotFound(
             f"Workspace '{self.workspace}' of {self.location.directory} was deleted while this "
-            f"process had it open. Nothing was written. Start the process again to create it anew "
-            f"({self.location.uri})."
+            f"process had it open, so nothing more is written to it. Start the process again to "
+            f"use a new one of that name ({self.location.uri})."
         )
 
     def _refuse_orphans(self, session: Session, _context: object) -> None:
@@ -317,10 +343,10 @@ class WorkspaceBackend:
 
     # --- creation --------------------------------------------------------------------------------
 
-    def _insert(self, session: Session, description: str | None) -> None:
+    def _insert(self, session: Session, description: str | None, made: str) -> None:
         session.add(SqlWorkspace(name=self.workspace, description=description))
         session.flush()
-        values = {"uuid": uuid.uuid4().hex}
+        values = {"uuid": made}
         if self.location.display_name:
             values["display_name"] = self.location.display_name
         settings.write(session.connection(), self.workspace, values)
@@ -332,11 +358,11 @@ class WorkspaceBackend:
         rows = session.query(SqlExperiment).filter(mine).all()
         if len(rows) != 1 or str(rows[0].experiment_id) != self._find_default(session):
             return
-        holders = (_mlflow.SqlRun, _mlflow.SqlLoggedModel, _mlflow.SqlTraceInfo)
-        if not any(
-            session.query(holder).filter_by(experiment_id=rows[0].experiment_id).first()
-            for holder in holders
-        ):
+        contents = (
+            select(column).where(column == rows[0].experiment_id)
+            for column in _mlflow.contents_of_experiments()
+        )
+        if not any(session.execute(query).first() for query in contents):
             session.delete(rows[0])
 
     def _find_default(self, session: Session) -> str | None:
@@ -365,7 +391,7 @@ class WorkspaceBackend:
 
     def _warn(self, session: Session) -> None:
         names = list(session.execute(select(SqlWorkspace.name)).scalars())
-        if names == [_MLFLOW_DEFAULT] and session.query(SqlExperiment).first() is not None:
+        if names == [MLFLOW_DEFAULT] and session.query(SqlExperiment).first() is not None:
             _logger.warning(
                 "%s held no workspace so far. From now on an MLflow server on it needs "
                 "--enable-workspaces.",
@@ -407,7 +433,7 @@ def _default_experiment(workspace: str) -> SqlExperiment:
     now_ms = get_current_time_millis()
     return SqlExperiment(
         # None lets the database choose.
-        experiment_id=int(DEFAULT_EXPERIMENT_ALIAS) if workspace == _MLFLOW_DEFAULT else None,
+        experiment_id=int(DEFAULT_EXPERIMENT_ALIAS) if workspace == MLFLOW_DEFAULT else None,
         name=Experiment.DEFAULT_EXPERIMENT_NAME,
         lifecycle_stage=LifecycleStage.ACTIVE,
         creation_time=now_ms,
@@ -418,7 +444,7 @@ def _default_experiment(workspace: str) -> SqlExperiment:
 
 def _is_near(name: str, other: str) -> bool:
     """Whether one or two letters make one of the other (edit distance)."""
-    if name in {other, _MLFLOW_DEFAULT} or abs(len(name) - len(other)) > 2:
+    if name in {other, MLFLOW_DEFAULT} or abs(len(name) - len(other)) > 2:
         return False
     row = list(range(len(other) + 1))
     for i, letter in enumerate(name, 1):

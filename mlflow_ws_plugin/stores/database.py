@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from sqlalchemy.exc import DatabaseError
 
 from mlflow_ws_plugin import _mlflow
-from mlflow_ws_plugin.errors import BackendRefused, BackendUnavailable
+from mlflow_ws_plugin.errors import BackendRefused, BackendUnavailable, UnsupportedSchema
 from mlflow_ws_plugin.location import Location
 from mlflow_ws_plugin.stores import making, schema
 from mlflow_ws_plugin.stores.filesystem import is_network_path, is_private, is_writable
@@ -153,11 +153,20 @@ class Database:
     def lock(self) -> Iterator[None]:
         """Hold the directory's lock, for creation, deletion and migration. Blocks other processes.
 
-        Takes a slot first, then `_opening`, then the file: always in this order, so that threads
-        never wait for each other. A thread that holds it may take it again.
+        And MLflow's own lock, so that a server that is making this database has made it. Takes a
+        slot first, then `_opening`, then the files: always in this order, so that nobody waits for
+        somebody who waits. A thread that holds it may take it again.
         """
-        with self.slot(), self._opening, self._file_lock():
-            yield
+        with self.slot(), self._opening:
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                own = self._acquire(self.path.parent / ".lock")
+            except BackendUnavailable:
+                raise
+            except OSError as error:
+                raise self._unavailable(error) from error
+            with own, self._without_servers():
+                yield
 
     @contextmanager
     def connect(self) -> Iterator[sqlalchemy.Connection]:
@@ -209,19 +218,25 @@ class Database:
             self._slots.release(self._parked)
         self._parked = 0
 
-    def _file_lock(self) -> AbstractContextManager[object]:
+    def _without_servers(self) -> AbstractContextManager[object]:
+        """No MLflow server on this machine makes or migrates the database meanwhile."""
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            # Between processes and threads; a thread that holds it may take it again.
-            lock = FileLock(self.path.parent / ".lock", timeout=_LOCK_TIMEOUT_S, is_singleton=True)
-            return lock.acquire()
+            return self._acquire(_mlflow.server_lock_file(self.url))
+        except BackendUnavailable:
+            raise
+        except OSError:
+            # Somebody else's, whose servers cannot write here.
+            return nullcontext()
+
+    def _acquire(self, file: Path) -> AbstractContextManager[object]:
+        """A lock between processes and threads; a thread that holds it may take it again."""
+        try:
+            return FileLock(file, timeout=_LOCK_TIMEOUT_S, is_singleton=True).acquire()
         except Timeout as error:
             raise BackendUnavailable(
                 f"Another process has been creating, upgrading or deleting in {self.path} for "
                 f"{_LOCK_TIMEOUT_S} s. If none is running, remove {error.lock_file}."
             ) from error
-        except OSError as error:
-            raise self._unavailable(error) from error
 
     def _look(self) -> bool:
         """Whether there is a database now; holding `_opening`."""
@@ -245,10 +260,21 @@ class Database:
                 f"{self.path} cannot be looked at by this user: {error.strerror}. Ask the owner of "
                 "the directories above it for permission to enter them, or name another workspace."
             ) from error
-        state = self._schema()
+        state = self._settled_schema()
         if state is schema.Schema.OLDER:
             self._upgrade_own()
         return state is not schema.Schema.EMPTY
+
+    def _settled_schema(self) -> schema.Schema:
+        """The schema, when no server of this machine is in the middle of making it."""
+        with suppress(UnsupportedSchema):
+            state = self._schema()
+            if state is not schema.Schema.OLDER:
+                return state
+        with self._without_servers():
+            # Not held any longer: what follows takes the lock of the directory, which comes first.
+            pass
+        return self._schema()
 
     def _schema(self) -> schema.Schema:
         try:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mlflow.entities.workspace import WorkspaceDeletionMode
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_STATE, ErrorCode
 from sqlalchemy import Connection, func, select
+from sqlalchemy.orm import Session
 
 from mlflow_ws_plugin import _mlflow
-from mlflow_ws_plugin.errors import WorkspaceError
+from mlflow_ws_plugin.errors import BackendRefused, WorkspaceError
+from mlflow_ws_plugin.location import Location
 from mlflow_ws_plugin.stores import settings
-from mlflow_ws_plugin.stores.backend import WorkspaceBackend
+from mlflow_ws_plugin.stores.backend import MLFLOW_DEFAULT, WorkspaceBackend
 from mlflow_ws_plugin.stores.provider import WorkspaceProvider
 
 __all__ = ["Inventory", "delete", "inventory"]
@@ -92,42 +95,84 @@ def delete(backend: WorkspaceBackend, *, cascade: bool) -> None:
 
     Raises:
         WorkspaceError: It holds something, and `cascade` is false.
-        BackendRefused: This user may only read.
+        BackendRefused: This user may only read, or not move the files away.
     """
     mode = WorkspaceDeletionMode.CASCADE if cascade else WorkspaceDeletionMode.RESTRICT
-    backend.refuse_read_only()
-    # Held until the files are out of the way: a workspace made after that has only its own.
-    with backend.lock():
+    moved: dict[Path, Path] = {}
+    try:
+        with WorkspaceProvider(backend).deletion(backend.workspace, mode) as session:
+            # Before the commit: nobody makes a namesake until then, whose files would go too.
+            doomed = _unused(session, backend.location)
+            _set_aside(doomed, backend.location.artifact_root / ".partial", moved)
+    except BaseException as error:
+        for path, aside in moved.items():
+            aside.rename(path)
+        if not cascade and _is_refusal(error, backend.workspace):
+            raise _refuse_content(backend, error) from error
+        raise
+    for aside in moved.values():
+        # What it does not get rid of is removed a day later, by whoever stores a file.
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _unused(session: Session, location: Location) -> list[Path]:
+    """The directories of a workspace whose rows are gone, but for those that other rows name.
+
+    Experiments that were moved to another workspace keep their files here.
+    """
+    parent = f"{_mlflow.ARTIFACT_ROOT}workspaces/{location.workspace}/"
+    columns = (
+        _mlflow.SqlExperiment.artifact_location,
+        _mlflow.SqlRun.artifact_uri,
+        _mlflow.SqlLoggedModel.artifact_location,
+        _mlflow.SqlModelVersion.source,
+        _mlflow.SqlModelVersion.storage_location,
+    )
+    used = {
+        str(uri).removeprefix(parent).partition("/")[0]
+        for column in columns
+        for uri in session.execute(select(column).where(column.startswith(parent))).scalars()
+    }
+    directory = location.artifact_directory
+    if not directory.exists():
+        return []
+    return [path for path in directory.iterdir() if path.name not in used] if used else [directory]
+
+
+def _set_aside(paths: Iterable[Path], staging: Path, moved: dict[Path, Path]) -> None:
+    """Move each to where no listing finds it, and note in `moved` what was moved where."""
+    for path in paths:
+        aside = staging / f"deleted-{uuid.uuid4().hex}"
         try:
-            WorkspaceProvider(backend).delete_workspace(backend.workspace, mode)
-        except MlflowException as error:
-            if cascade or isinstance(error, WorkspaceError) or error.error_code != "INVALID_STATE":
-                raise
-            raise _refuse_content(backend) from error
-        doomed = _set_aside(backend)
-    if doomed is not None:
-        shutil.rmtree(doomed)
+            staging.mkdir(exist_ok=True)
+            # However old it is: what is left there for a day is taken for that of a killed process.
+            os.utime(path)
+            path.rename(aside)
+        except OSError as error:
+            raise BackendRefused(
+                f"{path} cannot be moved to {staging}: {error.strerror}. Nothing was deleted. Ask "
+                "the owner of the home for permission to write there."
+            ) from error
+        moved[path] = aside
 
 
-def _refuse_content(backend: WorkspaceBackend) -> WorkspaceError:
-    held = inventory(backend)
-    return WorkspaceError(
-        f"Workspace '{held.workspace}' holds {held.experiments} experiments, {held.runs} runs "
-        f"and {held.registered_models} registered models; nothing was deleted. To delete them "
-        f"too, files included: mlflow-ws workspace delete {held.uri} --cascade"
+def _is_refusal(error: BaseException, workspace: str) -> bool:
+    """Whether MLflow found something in the workspace; its own `default` it refuses anyway."""
+    return (
+        isinstance(error, MlflowException)
+        and not isinstance(error, WorkspaceError)
+        and error.error_code == ErrorCode.Name(INVALID_STATE)
+        and workspace != MLFLOW_DEFAULT
     )
 
 
-def _set_aside(backend: WorkspaceBackend) -> Path | None:
-    """Move the files in one step to where no listing finds them; None where there are none."""
-    doomed = backend.location.artifact_root / ".partial" / f"deleted-{uuid.uuid4().hex}"
-    if not backend.location.artifact_directory.exists():
-        return None
-    doomed.parent.mkdir(exist_ok=True)
-    backend.location.artifact_directory.rename(doomed)
-    # However old it is: what is left there for a day is removed by whoever stores a file.
-    os.utime(doomed)
-    return doomed
+def _refuse_content(backend: WorkspaceBackend, error: BaseException) -> WorkspaceError:
+    held = inventory(backend)
+    return WorkspaceError(
+        f"Workspace '{held.workspace}' holds {held.experiments} experiments, {held.runs} runs "
+        f"and {held.registered_models} registered models; nothing was deleted. ({error}) To delete "
+        f"all of it, files included: mlflow-ws workspace delete {held.uri} --cascade"
+    )
 
 
 def _description(connection: Connection, workspace: str) -> str | None:

@@ -15,10 +15,12 @@ class Opening:
     Attributes:
         is_open: It had seen the workspace, and had not deleted it since.
         deletion: Which of its own deletions was the last one; 0 before the first.
+        uuid: Of the workspace that it had seen; empty where it had none, or had seen none.
     """
 
     is_open: bool
     deletion: int
+    uuid: str = ""
 
 
 class Openings:
@@ -31,18 +33,22 @@ class Openings:
     """
 
     def __init__(self) -> None:
-        self._seen: set[tuple[str, int]] = set()
+        self._seen: dict[tuple[str, int], str] = {}
         self._deletions: dict[str, int] = {}
         self._numbers = itertools.count(1)
 
     def of(self, workspace: str) -> Opening:
         """What is known of `workspace` now."""
         deletion = self._deletions.get(workspace, 0)
-        return Opening((workspace, deletion) in self._seen, deletion)
+        uuid = self._seen.get((workspace, deletion))
+        return Opening(uuid is not None, deletion, uuid or "")
 
-    def mark(self, workspace: str, before: Opening) -> None:
-        """It was seen after `before` was asked for; without effect where it was deleted since."""
-        self._seen.add((workspace, before.deletion))
+    def mark(self, workspace: str, before: Opening, uuid: str) -> None:
+        """It was seen after `before` was asked for; without effect where it was deleted since.
+
+        The first one seen stays: another uuid is another workspace of the same name.
+        """
+        self._seen.setdefault((workspace, before.deletion), uuid)
 
     def forget(self, workspace: str) -> None:
         """This process has deleted it, so whoever writes next makes a new one."""

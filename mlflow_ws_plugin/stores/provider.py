@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
 
 from mlflow.entities.workspace import Workspace, WorkspaceDeletionMode
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
+from sqlalchemy.orm import Session
 
 from mlflow_ws_plugin._mlflow import BaseWorkspaceStore
 from mlflow_ws_plugin.errors import WorkspaceConflict, WorkspaceNotFound
 from mlflow_ws_plugin.stores.backend import WorkspaceBackend
 
 __all__ = ["WorkspaceProvider"]
+
+_NOT_FOUND: Final = ErrorCode.Name(RESOURCE_DOES_NOT_EXIST)
 
 
 class WorkspaceProvider(BaseWorkspaceStore):
@@ -25,10 +31,13 @@ class WorkspaceProvider(BaseWorkspaceStore):
 
     def list_workspaces(self) -> list[Workspace]:
         """The one workspace; none while it does not exist."""
-        with suppress(WorkspaceNotFound):
-            if self._backend.exists():
-                return [self.get_default_workspace()]
-        return []
+        try:
+            return [self.get_default_workspace()] if self._backend.exists() else []
+        except MlflowException as error:
+            # Deleted between the two.
+            if error.error_code != _NOT_FOUND:
+                raise
+            return []
 
     def get_default_workspace(self) -> Workspace:
         """The workspace of the URI."""
@@ -52,7 +61,9 @@ class WorkspaceProvider(BaseWorkspaceStore):
         """
         self._refuse_other(workspace.name, "created")
         if not self._backend.create(workspace.description):
-            return super().create_workspace(workspace)
+            raise MlflowException(
+                f"Workspace '{workspace.name}' already exists.", RESOURCE_ALREADY_EXISTS
+            )
         return super().update_workspace(workspace)
 
     def update_workspace(self, workspace: Workspace) -> Workspace:
@@ -68,9 +79,17 @@ class WorkspaceProvider(BaseWorkspaceStore):
         Files stay: they are removed by `mlflow gc`, or with the home.
         """
         self._refuse_other(workspace_name, "deleted")
+        with self.deletion(workspace_name, mode):
+            pass
+
+    @contextmanager
+    def deletion(self, workspace_name: str, mode: WorkspaceDeletionMode) -> Iterator[Session]:
+        """`delete_workspace`, with a block that runs when the rows are gone, before the commit."""
         only_unused = mode == WorkspaceDeletionMode.RESTRICT
-        with self._backend.deletion(only_unused=only_unused):
+        with self._backend.deletion(only_unused=only_unused) as session:
             super().delete_workspace(workspace_name, mode)
+            session.flush()
+            yield session
 
     def _refuse_other(self, name: str, verb: str) -> None:
         if name == self._backend.workspace:

@@ -49,10 +49,12 @@ def inspect(engine: sqlalchemy.Engine, where: str) -> Schema:
         ) from error
     if not tables:
         return Schema.EMPTY
-    revision = None
-    if "alembic_version" in tables:
-        with engine.connect() as connection:
-            revision = _revision(connection)
+    with engine.connect() as connection:
+        return _compare(connection, where, tables)
+
+
+def _compare(connection: sqlalchemy.Connection, where: str, tables: set[str]) -> Schema:
+    revision = _revision(connection) if "alembic_version" in tables else None
     if revision is None or "experiments" not in tables:
         raise UnsupportedSchema(
             f"{where} is a database, but not MLflow's: it holds the tables "
@@ -62,7 +64,7 @@ def inspect(engine: sqlalchemy.Engine, where: str) -> Schema:
         return Schema.CURRENT
     if revision in _mlflow.known_revisions():
         return Schema.OLDER
-    raise UnsupportedSchema(_newer(engine, where, revision))
+    raise UnsupportedSchema(_newer(connection, where, revision))
 
 
 def refuse_older(where: str, uri: str) -> UnsupportedSchema:
@@ -91,11 +93,13 @@ def upgrade(database: Path) -> Path | None:
             revision = _revision(connection)
             if revision == _mlflow.latest_revision():
                 return None
+            if revision not in _mlflow.known_revisions():
+                raise UnsupportedSchema(_newer(connection, str(database), str(revision)))
             backup = database.with_name(f"{database.name}.{revision}.bak")
             _copy(database, backup)
             _mlflow.upgrade_schema(connection)
             settings.write(connection, settings.DATABASE, {"mlflow_version": _mlflow.version})
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
         raise UnsupportedSchema(
             f"{database} cannot be upgraded to the schema of MLflow {_mlflow.version}: {error}. It "
             f"is as it was{f'; {backup} is a copy' if backup else ''}."
@@ -116,9 +120,8 @@ def _revision(connection: sqlalchemy.Connection) -> str | None:
     return None if row is None else str(row[0])
 
 
-def _newer(engine: sqlalchemy.Engine, where: str, revision: str) -> str:
-    with engine.connect() as connection:
-        writer = settings.read(connection, settings.DATABASE).get("mlflow_version")
+def _newer(connection: sqlalchemy.Connection, where: str, revision: str) -> str:
+    writer = settings.read(connection, settings.DATABASE).get("mlflow_version")
     # A stock MLflow may have upgraded it since: then the recorded version is too old to help.
     helps = writer is not None and Version(writer) > Version(_mlflow.version)
     install = f"'mlflow=={writer}'" if helps else "-U mlflow"

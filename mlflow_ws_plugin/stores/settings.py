@@ -14,10 +14,13 @@ from collections.abc import Mapping
 from typing import Final
 
 import sqlalchemy
-from sqlalchemy import Column, Connection, MetaData, String, Table, delete, insert, select
+from sqlalchemy import Column, Connection, MetaData, String, Table, delete, insert, literal, select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.schema import CreateTable
 
-__all__ = ["DATABASE", "VERSION", "create", "read", "remove", "write"]
+from mlflow_ws_plugin import _mlflow
+
+__all__ = ["DATABASE", "VERSION", "create", "find", "read", "remove", "write"]
 
 DATABASE: Final = ""
 VERSION: Final = "1"
@@ -44,6 +47,23 @@ def read(connection: Connection, workspace: str) -> Mapping[str, str]:
         select(_TABLE.c.key, _TABLE.c.value).where(_TABLE.c.workspace == workspace)
     )
     return {str(row.key): str(row.value) for row in rows}
+
+
+def find(connection: Connection, workspace: str) -> str | None:
+    """The uuid of a workspace; empty where it has none, None where there is no such workspace.
+
+    One statement, but for databases without the table, which need a second.
+    """
+    name, recorded = _mlflow.SqlWorkspace.name, _TABLE.c
+    uuid = select(recorded.value).where(recorded.workspace == name, recorded.key == "uuid")
+    query = select(name, uuid.scalar_subquery()).where(name == workspace)
+    try:
+        row = connection.execute(query).first()
+    except OperationalError:
+        if sqlalchemy.inspect(connection).has_table(_TABLE.name):
+            raise
+        row = connection.execute(select(name, literal("")).where(name == workspace)).first()
+    return None if row is None else str(row[1] or "")
 
 
 def write(connection: Connection, workspace: str, values: Mapping[str, str]) -> None:

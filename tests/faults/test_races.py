@@ -18,15 +18,23 @@ from typing import Any
 
 import pytest
 import sqlalchemy
+from alembic.runtime.migration import HeadMaintainer
 from filelock import FileLock, Timeout
 from mlflow import MlflowClient
-from mlflow.entities.workspace import WorkspaceDeletionMode
+from mlflow.entities.workspace import Workspace, WorkspaceDeletionMode
 from mlflow.exceptions import MlflowException
+from mlflow.store.db import utils as stock_database
 from mlflow.store.workspace.sqlalchemy_store import SqlAlchemyStore as StockWorkspaces
 
 from mlflow_ws_plugin import _mlflow
 from mlflow_ws_plugin.artifacts.directory import DirectoryRoot
-from mlflow_ws_plugin.errors import WorkspaceConflict, WorkspaceError, WorkspaceNotFound
+from mlflow_ws_plugin.errors import (
+    BackendRefused,
+    UnsupportedSchema,
+    WorkspaceConflict,
+    WorkspaceError,
+    WorkspaceNotFound,
+)
 from mlflow_ws_plugin.location import Location, resolve
 from mlflow_ws_plugin.stores import backend as backends
 from mlflow_ws_plugin.stores import inventory, making, schema, settings
@@ -81,17 +89,17 @@ def stock_home(tmp_path: Path, templates: Path) -> Path:
 
 
 class Stop:
-    """Stops the one call that runs in `aside`, once, after the named function has answered."""
+    """Stops the call that runs in `aside` when the named function has answered there `at` times."""
 
-    def __init__(self, patch: pytest.MonkeyPatch, owner: Any, name: str) -> None:
+    def __init__(self, patch: pytest.MonkeyPatch, owner: Any, name: str, at: int = 1) -> None:
         self._reached, self._go = threading.Event(), threading.Event()
-        self._mine = threading.local()
+        self._mine, self._at = threading.local(), at
         original = getattr(owner, name)
 
         def stopping(*args: Any, **kwargs: Any) -> Any:
             answer = original(*args, **kwargs)
-            if getattr(self._mine, "stops", False):
-                self._mine.stops = False
+            self._mine.left = getattr(self._mine, "left", 0) - 1
+            if self._mine.left == 0:
                 self._reached.set()
                 assert self._go.wait(DEADLINE_S)
             return answer
@@ -103,7 +111,7 @@ class Stop:
         """Run `call` in a thread until it is stopped, then the block, then let it end."""
 
         def run() -> Any:
-            self._mine.stops = True
+            self._mine.left = self._at
             return call()
 
         with ThreadPoolExecutor(1) as pool:
@@ -112,7 +120,11 @@ class Stop:
                 assert self._reached.wait(DEADLINE_S), "the call did not come by"
                 yield future
             finally:
-                self._go.set()
+                self.go()
+
+    def go(self) -> None:
+        """Let it end already."""
+        self._go.set()
 
 
 def before(patch: pytest.MonkeyPatch, owner: Any, name: str, act: Callable[..., None]) -> list[str]:
@@ -175,7 +187,7 @@ def test_a_workspace_that_a_thread_makes_while_another_looks_for_it_was_not_dele
         "read": lambda: [e.name for e in client.search_experiments()],
         "write": lambda: client.create_experiment("second") and ["Default"],
     }
-    stop = Stop(monkeypatch, WorkspaceBackend, "exists")
+    stop = Stop(monkeypatch, WorkspaceBackend, "_uuid")
     with stop.aside(calls[call]) as other:
         client.create_experiment("first")
     assert other.result(DEADLINE_S) == ["Default"]
@@ -198,7 +210,7 @@ def test_of_two_azure_names_for_one_workspace_the_one_that_comes_second_is_refus
 ) -> None:
     """My_WS and my-ws would share it silently where both find none and then create it."""
     first, second = (another_process(home, "my-ws", display=name) for name in ("My_WS", "MY-ws"))
-    stop = Stop(monkeypatch, WorkspaceBackend, "exists")
+    stop = Stop(monkeypatch, WorkspaceBackend, "_uuid")
     with stop.aside(WorkspaceTrackingStore(second).search_experiments) as reader:
         assert WorkspaceTrackingStore(first).create_experiment("e")
     with pytest.raises(WorkspaceConflict, match="My_WS"):
@@ -212,7 +224,7 @@ def test_an_azure_name_that_meets_another_one_while_it_creates_is_refused(
 ) -> None:
     first, second = (another_process(home, "my-ws", display=name) for name in ("My_WS", "MY-ws"))
     store = WorkspaceTrackingStore(second)
-    stop = Stop(monkeypatch, WorkspaceBackend, "exists")
+    stop = Stop(monkeypatch, WorkspaceBackend, "_uuid")
     with stop.aside(lambda: store.create_experiment("second")) as other:
         assert WorkspaceTrackingStore(first).create_experiment("first")
     with pytest.raises(WorkspaceConflict, match="My_WS"):
@@ -311,17 +323,64 @@ def test_a_home_that_was_removed_while_it_was_open_takes_no_more_writes(home: Pa
     assert not home.exists()
 
 
-def test_a_home_that_was_replaced_while_it_was_open_is_the_new_one(
-    home: Path, tmp_path: Path, templates: Path
+def test_a_home_that_was_restored_from_a_copy_while_it_was_open_is_used(
+    home: Path, tmp_path: Path
 ) -> None:
+    shutil.copytree(home, tmp_path / "copy")
     client = MlflowClient(uri(home))
-    client.create_experiment("of the old one")
+    client.create_experiment("after the copy")
     home.rename(tmp_path / "away")
-    shutil.copytree(templates / "ours", home)
+    (tmp_path / "copy").rename(home)
     assert [e.name for e in client.search_experiments()] == ["Default"]
-    client.create_experiment("of the new one")
+    client.create_experiment("after it was restored")
     names = query(home / "workspaces.db", "SELECT name FROM experiments ORDER BY 1")
-    assert names == ["Default", "of the new one"]
+    assert names == ["Default", "after it was restored"]
+
+
+def test_a_home_that_is_replaced_while_a_creation_waits_for_its_lock_is_the_new_one(
+    home: Path, tmp_path: Path, templates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = another_process(home, "new")
+    assert not process.exists()
+
+    def replace(*_: Any) -> None:
+        home.rename(tmp_path / "away")
+        shutil.copytree(templates / "ours", home)
+
+    calls = before(monkeypatch, WorkspaceBackend, "lock", lambda *_: _once(calls, replace))
+    assert process.create()
+    assert query(home / "workspaces.db", "SELECT name FROM workspaces WHERE name = 'new'")
+
+
+@pytest.mark.parametrize("call", ["read", "write"])
+@pytest.mark.parametrize("made", ["no tables", "some tables", "an old schema"])
+def test_a_server_that_is_in_the_middle_of_making_the_database_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: str, call: str
+) -> None:
+    """Half-made it looks like no database of MLflow's, or like one of an older MLflow."""
+    database = tmp_path / "workspaces.db"
+    places: dict[str, tuple[Any, str, int]] = {
+        "no tables": (stock_database, "_all_tables_exist", 1),
+        "some tables": (stock_database.InitialBase.metadata, "create_all", 1),
+        "an old schema": (HeadMaintainer, "update_to_step", 40),
+    }
+    stop = Stop(monkeypatch, *places[made])
+    client = MlflowClient(uri(tmp_path))
+    calls: dict[str, Callable[[], Any]] = {
+        "read": client.search_experiments,
+        "write": lambda: client.create_experiment("e"),
+    }
+    with stop.aside(lambda: StockWorkspaces(f"sqlite:///{database}")) as server:
+        waits = threading.Event()
+        before(monkeypatch, type(FileLock(tmp_path / ".probe")), "acquire", lambda *_: waits.set())
+        with ThreadPoolExecutor(1) as pool:
+            ours = pool.submit(calls[call])
+            if (made, call) != ("no tables", "read"):
+                assert waits.wait(DEADLINE_S)
+            stop.go()
+            server.result(DEADLINE_S)._engine.dispose()
+            assert ours.result(DEADLINE_S)
+    assert list(tmp_path.glob("*.bak")) == []
 
 
 # --- creation -------------------------------------------------------------------------------------
@@ -345,7 +404,7 @@ def test_nobody_else_writes_between_the_look_and_the_rows_of_a_new_workspace(
 def test_a_workspace_that_a_server_makes_just_before_is_used_and_gets_a_default(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stop = Stop(monkeypatch, WorkspaceBackend, "exists")
+    stop = Stop(monkeypatch, WorkspaceBackend, "_uuid")
     process = another_process(home, "new")
     with (
         stop.aside(
@@ -426,7 +485,7 @@ def test_a_workspace_that_this_process_deletes_while_a_thread_looks_can_be_made_
 ) -> None:
     """The thread must not remember it as open: it would call it deleted for ever."""
     client = MlflowClient(uri(home))
-    stop = Stop(monkeypatch, WorkspaceBackend, "exists")
+    stop = Stop(monkeypatch, WorkspaceBackend, "_uuid")
     with stop.aside(client.search_experiments) as other:
         WorkspaceProvider(open_backend(resolve(uri(home)))).delete_workspace("team")
     other.result(DEADLINE_S)
@@ -446,7 +505,7 @@ def test_a_workspace_that_this_process_deletes_just_after_it_was_made_can_be_mad
     assert MlflowClient(uri(home, "new")).create_experiment("again")
 
 
-def _delete_all_of(home: Path, name: str) -> None:
+def _delete_all_of(home: Path, name: str = "team") -> None:
     provider = WorkspaceProvider(open_backend(resolve(uri(home, name))))
     provider.delete_workspace(name, WorkspaceDeletionMode.CASCADE)
 
@@ -509,38 +568,142 @@ def test_a_refused_deletion_leaves_the_unused_default_experiment(home: Path, by:
     assert client.get_registered_model("net")
 
 
-def test_no_workspace_is_made_before_the_files_of_its_namesake_are_out_of_the_way(
+def test_nobody_makes_a_workspace_before_the_files_of_its_namesake_are_out_of_the_way(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Or the files of the new one would go with those of the deleted one."""
+    """Neither a process with this plugin nor a server: the files of the new one would go too."""
     client = MlflowClient(uri(home))
     run = client.create_run(client.create_experiment("e"))
     client.log_text(run.info.run_id, "x", "x.txt")
-    creatable: list[bool] = []
-    before(monkeypatch, Path, "rename", lambda *_: creatable.append(others_can_create(home)))
+    possible: list[bool] = []
+
+    def look(*_: Any) -> None:
+        possible.extend([others_can_create(home), others_can_write(home / "workspaces.db")])
+
+    before(monkeypatch, Path, "rename", look)
     inventory.delete(open_backend(resolve(uri(home))), cascade=True)
-    assert creatable == [False]
+    assert possible == [False, False]
     assert others_can_create(home)
+    assert others_can_write(home / "workspaces.db")
     assert [path for path in (home / "artifacts").rglob("*") if path.is_file()] == []
 
 
-def test_a_file_that_is_stored_while_the_workspace_is_deleted_is_removed_again(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_deletion_that_cannot_move_the_files_deletes_no_row(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the files would stay, and be those of the next workspace of that name."""
+    client = MlflowClient(uri(home))
+    run = client.create_run(client.create_experiment("e"))
+    client.log_text(run.info.run_id, "x", "x.txt")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", _no_links)
+        with pytest.raises(BackendRefused, match=r"cannot be moved to .* Nothing was deleted"):
+            inventory.delete(open_backend(resolve(uri(home))), cascade=True)
+    assert client.get_run(run.info.run_id).info.run_id == run.info.run_id
+    assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["x.txt"]
+
+
+def test_a_deletion_that_is_not_committed_puts_the_files_back(
+    home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = MlflowClient(uri(home))
     run = client.create_run(client.create_experiment("e"))
-    (tmp_path / "folder").mkdir()
-    for name in ("a.txt", "b.txt"):
-        (tmp_path / "folder" / name).write_text(name)
-    before(monkeypatch, DirectoryRoot, "put", lambda *_: _delete_once(home))
-    with pytest.raises(WorkspaceNotFound, match="was deleted"):
-        client.log_artifacts(run.info.run_id, str(tmp_path / "folder"))
-    assert list((home / "artifacts").rglob("*.txt")) == []
+    client.log_text(run.info.run_id, "x", "x.txt")
+    with monkeypatch.context() as patch:
+        patch.setattr(settings, "remove", _no_links)
+        with pytest.raises(MlflowException, match="not permitted"):
+            inventory.delete(open_backend(resolve(uri(home))), cascade=True)
+    assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["x.txt"]
+
+
+@pytest.mark.parametrize("cascade", [True, False])
+def test_files_of_experiments_that_were_moved_to_another_workspace_stay(
+    home: Path, cascade: bool
+) -> None:
+    """They keep their place, which has the name of the workspace that is deleted."""
+    client = MlflowClient(uri(home))
+    runs = {}
+    for name in ("moved", "left") if cascade else ("moved",):
+        runs[name] = client.create_run(client.create_experiment(name)).info
+        client.log_text(runs[name].run_id, "x", f"{name}.txt")
+    another_process(home, "other").create()
+    with closing(sqlite3.connect(home / "workspaces.db")) as connection, connection:
+        # As `mlflow db move-resources` does it.
+        connection.execute("UPDATE experiments SET workspace = 'other' WHERE name = 'moved'")
+    inventory.delete(open_backend(resolve(uri(home))), cascade=cascade)
+    other = MlflowClient(uri(home, "other"))
+    assert [file.path for file in other.list_artifacts(runs["moved"].run_id)] == ["moved.txt"]
+    files = [path.name for path in (home / "artifacts").rglob("*") if path.is_file()]
+    assert files == ["moved.txt"]
+
+
+@pytest.mark.parametrize("by", ["another process", "this process"])
+def test_a_file_that_is_stored_while_the_workspace_is_deleted_is_an_error(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    client = MlflowClient(uri(home))
+    run = client.create_run(client.create_experiment("e"))
+    (tmp_path / "a.txt").write_text("a")
+    act = _delete_once if by == "another process" else _delete_all_of
+    puts = before(monkeypatch, DirectoryRoot, "put", lambda *_: _once(puts, act, home))
+    for _ in range(2):
+        with pytest.raises(WorkspaceNotFound):
+            client.log_artifact(run.info.run_id, str(tmp_path / "a.txt"))
+    # The second time it was not even tried.
+    assert puts == ["put"]
 
 
 def _delete_once(home: Path) -> None:
     if query(home / "workspaces.db", "SELECT 1 FROM workspaces WHERE name = 'team'"):
         stock_delete(home)
+
+
+def test_a_namesake_that_another_process_made_is_not_the_workspace_that_was_open(
+    home: Path,
+) -> None:
+    """SQLite gives its experiments the ids of the deleted ones: a run would land in another one."""
+    client = MlflowClient(uri(home))
+    experiment_id = client.create_experiment("e")
+    inventory.delete(another_process(home), cascade=True)
+    other = WorkspaceTrackingStore(another_process(home))
+    assert other.create_experiment("f") == experiment_id
+    for call in (
+        lambda: client.create_run(experiment_id),
+        lambda: client.search_runs([experiment_id]),
+        lambda: client.create_experiment("g"),
+    ):
+        with pytest.raises(WorkspaceNotFound, match="deleted while this process had it open"):
+            call()
+    assert query(home / "workspaces.db", "SELECT count(*) FROM runs") == [0]
+
+
+def test_a_default_experiment_that_holds_anything_keeps_its_workspace_from_being_deleted(
+    home: Path,
+) -> None:
+    """Of whatever kind: here a scorer, which would go with it."""
+    process = another_process(home)
+    store = WorkspaceTrackingStore(process)
+    store.register_scorer(process.default_experiment_id(create=False), "judge", "{}")
+    with pytest.raises(WorkspaceError, match="1 resource"):
+        inventory.delete(process, cascade=False)
+    assert query(home / "workspaces.db", "SELECT scorer_name FROM scorers") == ["judge"]
+
+
+def test_a_creation_beside_a_deletion_makes_no_bare_workspace(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = another_process(home)
+    original = WorkspaceBackend.create
+
+    def create(backend: WorkspaceBackend, description: str | None = None) -> bool:
+        created = original(backend, description)
+        stock_delete(home)
+        return created
+
+    monkeypatch.setattr(WorkspaceBackend, "create", create)
+    with pytest.raises(MlflowException, match="already exists"):
+        WorkspaceProvider(process).create_workspace(Workspace("team"))
+    assert query(home / "workspaces.db", "SELECT 1 FROM workspaces WHERE name = 'team'") == []
 
 
 def test_a_listing_beside_a_deletion_shows_the_workspace_or_nothing(
@@ -549,7 +712,7 @@ def test_a_listing_beside_a_deletion_shows_the_workspace_or_nothing(
     process = another_process(home)
     assert process.default_experiment_id(create=False)
     provider = WorkspaceProvider(process)
-    stop = Stop(monkeypatch, WorkspaceBackend, "exists")
+    stop = Stop(monkeypatch, WorkspaceBackend, "_uuid")
     with stop.aside(provider.list_workspaces) as other:
         stock_delete(home)
     assert other.result(DEADLINE_S) == []
@@ -616,22 +779,63 @@ def test_rows_that_others_wrote_are_there_after_an_upgrade_that_fails(
     tables = query(database, "SELECT sql FROM sqlite_master ORDER BY name")
     [revision] = query(database, "SELECT version_num FROM alembic_version")
     original = _mlflow.upgrade_schema
+    wrote = threading.Event()
+
+    def write() -> None:
+        with closing(sqlite3.connect(database, timeout=DEADLINE_S)) as connection, connection:
+            connection.execute("INSERT INTO workspaces (name) VALUES ('of-somebody')")
+        wrote.set()
+
+    writer = threading.Thread(target=write)
 
     def fail(connection: Any) -> None:
         original(connection)
+        free = others_can_write(database)
+        writer.start()
+        # It has its turn now, or, while this holds the database, after the failure.
+        assert not free or wrote.wait(DEADLINE_S)
         raise sqlalchemy.exc.OperationalError("a step", None, Exception("disk is full"))
 
-    def write(*_: Any) -> None:
-        with closing(sqlite3.connect(database)) as connection, connection:
-            connection.execute("INSERT INTO workspaces (name) VALUES ('of-somebody')")
-
     monkeypatch.setattr(_mlflow, "upgrade_schema", fail)
-    before(monkeypatch, schema, "upgrade", write)
     with pytest.raises(WorkspaceError, match=r"It is as it was; .* is a copy"):
         another_process(home).exists()
+    writer.join(DEADLINE_S)
     assert query(database, "SELECT version_num FROM alembic_version") == [revision]
     assert query(database, "SELECT sql FROM sqlite_master ORDER BY name") == tables
     assert query(database, "SELECT 1 FROM workspaces WHERE name = 'of-somebody'") == [1]
+
+
+def test_a_schema_that_a_newer_mlflow_upgrades_meanwhile_is_refused_as_every_newer_one(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = home / "workspaces.db"
+    _as_of_older_mlflow(database)
+
+    def upgrade(*_: Any) -> None:
+        with closing(sqlite3.connect(database)) as connection, connection:
+            connection.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
+
+    before(monkeypatch, schema, "upgrade", upgrade)
+    with pytest.raises(UnsupportedSchema, match="written by a newer MLflow"):
+        another_process(home).exists()
+    assert list(home.glob("*.bak")) == []
+
+
+def test_a_copy_that_does_not_fit_on_the_disk_is_one_clear_error_and_changes_nothing(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = home / "workspaces.db"
+    _as_of_older_mlflow(database)
+    [revision] = query(database, "SELECT version_num FROM alembic_version")
+
+    def full(*_: Any) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(schema, "_copy", full)
+    with pytest.raises(UnsupportedSchema, match=r"disk is full\. It is as it was"):
+        another_process(home).exists()
+    assert query(database, "SELECT version_num FROM alembic_version") == [revision]
+    assert others_can_write(database)
 
 
 def test_a_schema_that_a_stock_tool_upgrades_meanwhile_is_not_upgraded_twice(
