@@ -139,6 +139,10 @@ class WorkspaceBackend:
             with self.alone() as session:
                 if self._row_exists(session):
                     return False
+                if before.is_open:
+                    # That one is gone, and this process makes another one on purpose.
+                    self._openings.forget(self.workspace)
+                    before = self._openings.of(self.workspace)
                 self._warn(session)
                 self._insert(session, description, made)
         self._openings.mark(self.workspace, before, made)

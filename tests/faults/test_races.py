@@ -677,6 +677,17 @@ def test_a_namesake_that_another_process_made_is_not_the_workspace_that_was_open
     assert query(home / "workspaces.db", "SELECT count(*) FROM runs") == [0]
 
 
+def test_a_workspace_that_others_deleted_is_used_again_by_the_process_that_makes_it_on_purpose(
+    home: Path,
+) -> None:
+    client = MlflowClient(uri(home))
+    client.create_experiment("e")
+    inventory.delete(another_process(home), cascade=True)
+    WorkspaceProvider(open_backend(resolve(uri(home)))).create_workspace(Workspace("team"))
+    assert client.create_experiment("again")
+    assert {e.name for e in client.search_experiments()} == {"Default", "again"}
+
+
 def test_a_default_experiment_that_holds_anything_keeps_its_workspace_from_being_deleted(
     home: Path,
 ) -> None:
