@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -21,6 +22,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric
 
 from mlflow_ws_plugin.cli import main
+from mlflow_ws_plugin.stores.database import close_all
 
 DEADLINE_S = 120
 
@@ -35,10 +37,11 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.fixture
-def uri(tmp_path: Path) -> str:
-    """A workspace with one run of two metrics."""
-    uri = f"ws://{tmp_path}/home/demo"
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home whose workspace `demo` has one run of two metrics, to copy."""
+    home = tmp_path_factory.mktemp("template") / "home"
+    uri = f"ws://{home}/demo"
     client = MlflowClient(uri, uri)
     experiment = client.create_experiment("digits")
     run = client.create_run(experiment, run_name="first")
@@ -47,7 +50,15 @@ def uri(tmp_path: Path) -> str:
     client.log_param(run.info.run_id, "lr", "0.1")
     client.log_text(run.info.run_id, "hello", "note.txt")
     client.set_terminated(run.info.run_id)
-    return uri
+    close_all()
+    return home
+
+
+@pytest.fixture
+def uri(tmp_path: Path, template: Path) -> str:
+    """A workspace of this test's own, with the run of the template."""
+    shutil.copytree(template, tmp_path / "home")
+    return f"ws://{tmp_path}/home/demo"
 
 
 def invoke(*words: str, code: int = 0, answer: str | None = None) -> Result:
