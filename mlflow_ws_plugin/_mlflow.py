@@ -234,9 +234,7 @@ def blank_engine() -> sqlalchemy.Engine:
         for table in Base.metadata.tables.values():
             connection.execute(CreateTable(table))
         connection.exec_driver_sql("CREATE TABLE alembic_version (version_num VARCHAR(32))")
-        connection.exec_driver_sql(
-            "INSERT INTO alembic_version VALUES (?)", (latest_revision(),)
-        )
+        connection.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", (latest_revision(),))
     return engine
 
 

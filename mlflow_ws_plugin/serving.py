@@ -20,7 +20,7 @@ from urllib.parse import quote
 from mlflow_ws_plugin.errors import BackendUnavailable, WorkspaceError
 from mlflow_ws_plugin.location import Location
 
-__all__ = ["Server", "free_port", "running", "server_for"]
+__all__ = ["Server", "reserved_port", "running", "server_for"]
 
 _HOST: Final = "127.0.0.1"
 _START_TIMEOUT_S: Final = 120
@@ -92,23 +92,40 @@ def server_for(location: Location, port: int) -> Server:
     return Server(arguments, address, page)
 
 
-def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((_HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @contextlib.contextmanager
-def running(server: Server, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Start the server, wait until it answers, and stop it with all its children at the end.
+def reserved_port(port: int = 0) -> Iterator[int]:
+    """A loopback port, any free one for 0, for a server that is started in the block.
+
+    MLflow's server has to be told its port: with 0 it would find one, and tell its own workers 0.
+    On Linux the port stays bound here without being listened on, which lets a server that sets
+    SO_REUSEADDR bind it too, as all of MLflow's do, and keeps the kernel from giving it to anybody
+    else. Elsewhere it is only known to be free at the beginning.
 
     Raises:
         WorkspaceError: The port is taken.
+    """
+    with socket.socket() as reservation:
+        reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            reservation.bind((_HOST, port))
+        except OSError as error:
+            raise WorkspaceError(
+                f"Port {port} on {_HOST} cannot be used: {error.strerror}. Choose another one with "
+                "--port, or --port 0 for any free one."
+            ) from error
+        number: int = reservation.getsockname()[1]
+        if sys.platform != "linux":
+            reservation.close()
+        yield number
+
+
+@contextlib.contextmanager
+def running(server: Server) -> Iterator[subprocess.Popen[bytes]]:
+    """Start the server, wait until it answers, and stop it with all its children at the end.
+
+    Raises:
         BackendUnavailable: The server ended, or did not answer in time; with its last words.
     """
-    _refuse_taken(port)
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(  # noqa: S603  # our own interpreter, a list of words
             [sys.executable, "-m", "mlflow", *server.arguments],
@@ -127,18 +144,6 @@ def running(server: Server, port: int) -> Iterator[subprocess.Popen[bytes]]:
 
 def _environment(inherited: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in inherited.items() if key not in _NOT_FOR_SERVERS}
-
-
-def _refuse_taken(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((_HOST, port))
-        except OSError as error:
-            raise WorkspaceError(
-                f"Port {port} on {_HOST} cannot be used: {error.strerror}. Choose another one with "
-                "--port, or --port 0 for any free one."
-            ) from error
 
 
 def _wait_until_ready(

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 
 # Before MLflow is imported anywhere: a test run is no usage to report.
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
@@ -16,6 +19,41 @@ os.environ["DO_NOT_TRACK"] = "true"
 
 # A shell starts what runs in its background with Ctrl-C ignored, and a test's processes inherit it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """No test reads or writes in the home directory of who runs it."""
+    # One for all workers, because Matplotlib spends seconds on its list of fonts in a new one.
+    temporary = tmp_path_factory.getbasetemp()
+    home = (temporary.parent if "PYTEST_XDIST_WORKER" in os.environ else temporary) / "user"
+    home.mkdir(exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(home))
+        yield home
+
+
+def _clean_environment(**variables: str) -> dict[str, str]:
+    """This process's environment without any setting of MLflow, with `variables`."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "_MLFLOW_"))}
+    return {**kept, "MLFLOW_DISABLE_TELEMETRY": "true", **variables}
+
+
+# Helpers are fixtures, because several directories have a `conftest` that a test could import.
+
+
+@pytest.fixture(scope="session")
+def clean_environment(own_home: Path) -> Callable[..., dict[str, str]]:
+    return _clean_environment
+
+
+@pytest.fixture(scope="session")
+def scripts(own_home: Path) -> Iterator[warm.Interpreter]:
+    """Runs scripts as processes of their own, without two seconds of imports for each."""
+    interpreter = warm.Interpreter(sys.executable, _clean_environment())
+    assert interpreter.works()
+    yield interpreter
+    interpreter.close()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -6,10 +6,14 @@ import shlex
 import signal
 import threading
 import webbrowser
+from typing import TYPE_CHECKING
 
 import click
 
 from mlflow_ws_plugin.cli.target import optional_uri, target
+
+if TYPE_CHECKING:
+    from mlflow_ws_plugin.serving import Server
 
 __all__ = ["ui"]
 
@@ -33,21 +37,27 @@ def ui(uri: str | None, port: int, *, open_page: bool, only_print: bool) -> None
       mlflow-ws ui ws://demo --port 0 --open
       mlflow-ws ui ws://demo --print
     """
-    from mlflow_ws_plugin.serving import free_port, running, server_for
+    from mlflow_ws_plugin.serving import reserved_port, server_for
     from mlflow_ws_plugin.stores.backend import open_existing
 
     location = open_existing(target(uri)).location
-    chosen = port or free_port()
-    server = server_for(location, chosen)
-    if only_print:
-        click.echo(shlex.join(["mlflow", *server.arguments]))
-        return
+    with reserved_port(port) as chosen:
+        server = server_for(location, chosen)
+        if only_print:
+            click.echo(shlex.join(["mlflow", *server.arguments]))
+        else:
+            _serve(server, location.workspace, open_page=open_page)
+
+
+def _serve(server: Server, workspace: str, *, open_page: bool) -> None:
+    from mlflow_ws_plugin.serving import running
+
     # SIGTERM and SIGHUP stop the server as Ctrl-C does.
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name) and threading.current_thread() is threading.main_thread():
             signal.signal(getattr(signal, name), _interrupt)
-    with running(server, chosen) as process:
-        click.echo(f"Workspace '{location.workspace}': {server.page}")
+    with running(server) as process:
+        click.echo(f"Workspace '{workspace}': {server.page}")
         click.echo("Press Ctrl-C to stop.", err=True)
         if open_page:
             webbrowser.open(server.page)

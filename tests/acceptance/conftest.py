@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,12 +12,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
+import warm
 
-_SCRIPT_DEADLINE_S = 90
-_SERVER_DEADLINE_S = 90
+from mlflow_ws_plugin.serving import reserved_port
+
+_DEADLINE_S = 120
 
 # Python imports `sitecustomize` before anything else, in every process that inherits PYTHONPATH. It
 # makes the plugin what it is on a machine that never had it: neither its metadata nor its modules
@@ -53,14 +52,6 @@ with open(os.path.join(os.path.dirname(__file__), "processes"), "a") as log:
 
 
 @dataclass(frozen=True)
-class Output:
-    """What a script left: its last line of standard output as JSON, and its standard error."""
-
-    value: Any
-    stderr: str
-
-
-@dataclass(frozen=True)
 class Server:
     """A running `mlflow server`."""
 
@@ -68,41 +59,23 @@ class Server:
     process_id: int
 
 
-def _clean_environment(**variables: str) -> dict[str, str]:
-    """This process's environment without any setting of MLflow, with `variables`."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "_MLFLOW_"))}
-    # Nobody's real home or usage statistics are part of a test.
-    return {**kept, "MLFLOW_DISABLE_TELEMETRY": "true", **variables}
-
-
-def _run_script(
-    code: str,
-    *arguments: str,
-    cwd: Path,
-    env: Mapping[str, str] | None = None,
-    deadline_s: float = _SCRIPT_DEADLINE_S,
-) -> Output:
-    """Run `code` in a new interpreter; it must end in time and with exit code 0."""
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        cwd=cwd,
-        env=dict(env or _clean_environment()),
-        capture_output=True,
-        text=True,
-        timeout=deadline_s,
-        check=False,
-    )
-    assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
-    lines = done.stdout.strip().splitlines()
-    return Output(json.loads(lines[-1]) if lines else None, done.stderr)
-
-
 @pytest.fixture(scope="session")
-def without_plugin(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def without_plugin(
+    tmp_path_factory: pytest.TempPathFactory, clean_environment: Callable[..., dict[str, str]]
+) -> dict[str, str]:
     """An environment in which every Python process is one that never had this plugin."""
     directory = tmp_path_factory.mktemp("without-plugin")
     (directory / "sitecustomize.py").write_text(_HIDE_PLUGIN)
-    return _clean_environment(PYTHONPATH=str(directory))
+    return clean_environment(PYTHONPATH=str(directory))
+
+
+@pytest.fixture(scope="session")
+def scripts_without_plugin(without_plugin: dict[str, str]) -> Iterator[warm.Interpreter]:
+    """Runs scripts as `scripts` does, where this plugin was never installed."""
+    interpreter = warm.Interpreter(sys.executable, without_plugin)
+    assert interpreter.works()
+    yield interpreter
+    interpreter.close()
 
 
 def _processes_without_plugin(environment: Mapping[str, str]) -> dict[int, int]:
@@ -112,45 +85,36 @@ def _processes_without_plugin(environment: Mapping[str, str]) -> dict[int, int]:
 
 
 @contextmanager
-def _stock_server(home: Path, environment: Mapping[str, str]) -> Iterator[Server]:
-    """`mlflow server --enable-workspaces` on `home`; killed with all its workers afterwards."""
-    home.mkdir(parents=True, exist_ok=True)
-    port = _free_port()
-    log = home.with_name(f"{home.name}-server.log")
-    with log.open("wb") as output:
+def _serve(*command: str, cwd: Path, env: Mapping[str, str]) -> Iterator[Server]:
+    """A command that starts an MLflow server; killed with all its workers afterwards.
+
+    Without MLflow's job runner and its seven processes, which no test asks for anything.
+    """
+    log = cwd / "server.log"
+    with reserved_port() as port, log.open("wb") as output:
         process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "mlflow", "server"),
-                *("--backend-store-uri", f"sqlite:///{home}/workspaces.db", "--enable-workspaces"),
-                *("--artifacts-destination", str(home / "artifacts")),
-                *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
-            ],
-            cwd=home.parent,
-            env={**environment, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            [*command, "--port", str(port), "--workers", "1"],
+            cwd=cwd,
+            env={**env, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        _wait_until_healthy(url, process, log)
-        yield Server(url, process.pid)
-    finally:
-        # The process group is the session that was started above, so nobody else's.
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait(timeout=30)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+        try:
+            url = f"http://127.0.0.1:{port}"
+            _wait_until_healthy(url, process, log)
+            yield Server(url, process.pid)
+        finally:
+            # The process group is the session that was started above, so nobody else's.
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(_DEADLINE_S)
 
 
 def _wait_until_healthy(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + _SERVER_DEADLINE_S
+    deadline = time.monotonic() + _DEADLINE_S
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            with urllib.request.urlopen(f"{url}/health", timeout=5):
+            with urllib.request.urlopen(f"{url}/health", timeout=_DEADLINE_S):
                 return
         except OSError:
             time.sleep(0.1)
@@ -161,18 +125,8 @@ def _wait_until_healthy(url: str, process: subprocess.Popen[bytes], log: Path) -
 
 
 @pytest.fixture(scope="session")
-def clean_environment() -> Callable[..., dict[str, str]]:
-    return _clean_environment
-
-
-@pytest.fixture(scope="session")
-def run_script() -> Callable[..., Output]:
-    return _run_script
-
-
-@pytest.fixture(scope="session")
-def stock_server() -> Callable[..., AbstractContextManager[Server]]:
-    return _stock_server
+def serve() -> Callable[..., AbstractContextManager[Server]]:
+    return _serve
 
 
 @pytest.fixture(scope="session")

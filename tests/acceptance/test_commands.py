@@ -403,10 +403,21 @@ def test_ui_shows_the_last_words_of_a_server_that_dies(
     assert "no server today" in output
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
-def test_ui_leaves_no_process_behind(uri: str, number: signal.Signals) -> None:
-    """After it was stopped, no process of its server exists, and exit was without an error."""
-    environment = os.environ | {"MLFLOW_WORKSPACE": "other", "MLFLOW_TRACKING_URI": "ws://nowhere"}
+@pytest.mark.parametrize(
+    ("number", "jobs"),
+    [(signal.SIGINT, "true"), (signal.SIGTERM, "false")],
+    ids=["Ctrl-C", "SIGTERM"],
+)
+def test_ui_leaves_no_process_behind(uri: str, number: signal.Signals, jobs: str) -> None:
+    """After it was stopped, no process of its server exists, and exit was without an error.
+
+    Those of MLflow's job runner neither, which are the children of a child.
+    """
+    environment = os.environ | {
+        "MLFLOW_WORKSPACE": "other",
+        "MLFLOW_TRACKING_URI": "ws://nowhere",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": jobs,
+    }
     with subprocess.Popen(
         [sys.executable, "-m", "mlflow_ws_plugin.cli", "ui", uri, "--port", "0"],
         env=environment,
@@ -419,7 +430,7 @@ def test_ui_leaves_no_process_behind(uri: str, number: signal.Signals) -> None:
             line = process.stdout.readline()
             page = re.search(r"http://\S+", line)
             assert page, line
-            with urllib.request.urlopen(page[0], timeout=10) as response:
+            with urllib.request.urlopen(page[0], timeout=DEADLINE_S) as response:
                 assert b"<title>MLflow</title>" in response.read()
             children = descendants(process.pid)
             assert children

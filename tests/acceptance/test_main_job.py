@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
-import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -46,19 +44,10 @@ def trained(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactor
         check=True,
         timeout=DEADLINE_S,
     )
-    return Path(environment["HOME"]) / ".mlflow-ws"
-
-
-def python(code: str, environment: dict[str, str], cwd: Path) -> str:
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        env=environment,
-        cwd=cwd,
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-    ).stdout
+    home = Path(environment["HOME"]) / ".mlflow-ws"
+    # Before any other process uses it: a server that is killed leaves its write-ahead log.
+    (home.parent / "left").write_text("\n".join(sorted(path.name for path in home.iterdir())))
+    return home
 
 
 def block(marker: str, language: str) -> str:
@@ -68,7 +57,7 @@ def block(marker: str, language: str) -> str:
 
 
 def test_everything_of_the_example_is_in_the_workspace(
-    trained: Path, environment: dict[str, str], tmp_path: Path
+    trained: Path, environment: dict[str, str], scripts: Any, tmp_path: Path
 ) -> None:
     """Nested runs, a metric history, a figure, a trace and the registered model are all there."""
     code = """
@@ -92,7 +81,8 @@ print(json.dumps({
     "traces": [t.info.state.value for t in client.search_traces(locations=[experiment])],
 }))
 """
-    seen = json.loads(python(code, environment | {"MLFLOW_TRACKING_URI": "ws://demo"}, tmp_path))
+    variables = environment | {"MLFLOW_TRACKING_URI": "ws://demo"}
+    seen = scripts.run(code, cwd=tmp_path, env=variables)
     assert seen == {
         "runs": 4,
         "children": ["svc-C=0.1", "svc-C=1.0", "svc-C=10.0"],
@@ -107,57 +97,40 @@ print(json.dumps({
 
 def test_the_example_leaves_nothing_elsewhere(trained: Path, environment: dict[str, str]) -> None:
     """No `mlruns`, no `mlflow.db`: neither in the user's home nor in the repository."""
-    assert {path.name for path in trained.iterdir()} == {".lock", "artifacts", "workspaces.db"}
+    left = (trained.parent / "left").read_text().split()
+    assert left == [".lock", "artifacts", "workspaces.db"]
     assert not (Path(environment["HOME"]) / "mlruns").exists()
     assert not (ROOT / "examples" / "mlruns").exists()
 
 
 def test_the_readme_reads_it_back_in_python(
-    trained: Path, environment: dict[str, str], tmp_path: Path
+    trained: Path, environment: dict[str, str], scripts: Any, tmp_path: Path
 ) -> None:
     """The README's Python block runs as it stands and shows the runs."""
     assert trained.exists()
-    output = python(block("test: read", "python"), environment, tmp_path)
-    assert "svc-C=10.0" in output
+    done = scripts.start(block("test: read", "python"), cwd=tmp_path, env=environment).wait()
+    assert done.returncode == 0, done.stderr
+    assert "svc-C=10.0" in done.stdout
 
 
 def test_the_readme_server_command_shows_the_workspace(
-    trained: Path, environment: dict[str, str], tmp_path: Path
+    trained: Path, environment: dict[str, str], serve: Any, tmp_path: Path
 ) -> None:
     """The README's server command starts, and the page and the workspace are there."""
     assert trained.exists()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     command = block("ci: server", "sh").replace(".venv/bin/", "").rstrip()
-    with subprocess.Popen(
-        ["bash", "-c", f"exec {command} --workers 1 --port {port}"],
-        env=environment,
-        cwd=tmp_path,
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as server:
-        try:
-            address = f"http://127.0.0.1:{port}"
-            page = fetch(address, time.monotonic() + DEADLINE_S)
-            workspaces = json.loads(fetch(f"{address}/api/3.0/mlflow/workspaces", 0))
-        finally:
-            os.killpg(server.pid, signal.SIGKILL)
+    # The port follows as the last words.
+    shell = ("bash", "-c", f'exec {command} "$@"', "bash")
+    with serve(*shell, cwd=tmp_path, env=environment) as server:
+        page = fetch(server.url)
+        workspaces = json.loads(fetch(f"{server.url}/api/3.0/mlflow/workspaces"))
     assert b"<title>MLflow</title>" in page
     assert "demo" in [workspace["name"] for workspace in workspaces["workspaces"]]
 
 
-def fetch(url: str, until: float) -> bytes:
-    """The body of `url`; asks again until the monotonic time `until`, while the server starts."""
-    while True:
-        try:
-            with urllib.request.urlopen(url, timeout=10) as response:
-                return response.read()
-        except OSError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.2)
+def fetch(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=DEADLINE_S) as response:
+        return response.read()
 
 
 def test_every_form_in_the_readme_table_is_what_the_grammar_says() -> None:

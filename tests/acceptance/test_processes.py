@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sqlite3
 import subprocess
@@ -47,8 +48,7 @@ import sys
 import mlflow
 
 number = int(sys.argv[1])
-print("ready", flush=True)
-sys.stdin.readline()
+sys.stdin.read()
 with mlflow.start_run(run_name=f"run-{number}"):
     for step in range(20):
         mlflow.log_metric("m", number * 100 + step, step=step)
@@ -56,45 +56,31 @@ with mlflow.start_run(run_name=f"run-{number}"):
 """
 
 
-def start(code: str, *arguments: str, cwd: Path, env: dict[str, str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *arguments],
-        cwd=cwd,
-        env=env,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def test_eight_processes_that_use_a_new_home_at_once_all_succeed(
-    tmp_path: Path, clean_environment: Any
+@pytest.mark.parametrize("count", [8, pytest.param(32, marks=pytest.mark.soak)])
+def test_processes_that_use_a_new_home_at_once_all_succeed(
+    tmp_path: Path, scripts: Any, clean_environment: Any, count: int
 ) -> None:
     home = tmp_path / "new" / "home"
     env = clean_environment(MLFLOW_TRACKING_URI=f"ws://{home.as_posix()}/team")
-    racers = [start(RACER, str(number), cwd=tmp_path, env=env) for number in range(8)]
-    try:
-        for racer in racers:
-            assert racer.stdout is not None
-            assert racer.stdout.readline() == "ready\n"
-        for racer in racers:
-            assert racer.stdin is not None
-            racer.stdin.write("\n")
-            racer.stdin.flush()
-        outputs = [racer.communicate(timeout=DEADLINE_S)[1] for racer in racers]
-    finally:
-        for racer in racers:
-            racer.kill()
-            racer.wait()
-    assert [racer.returncode for racer in racers] == [0] * 8, "\n".join(outputs)
+    # They read until the pipe is closed: that is when all of them go.
+    wait, go = os.pipe()
+    racers = [
+        scripts.start(RACER, str(number), cwd=tmp_path, env=env, stdin=wait)
+        for number in range(count)
+    ]
+    os.close(wait)
+    os.close(go)
+    ended = [racer.wait() for racer in racers]
+    outputs = [racer.stderr for racer in ended]
+    assert [racer.returncode for racer in ended] == [0] * count, "\n".join(outputs)
 
     database = home / "workspaces.db"
-    assert points(database, "team") == {f"run-{n}": n * 100 + 19 for n in range(8)}
-    assert query(database, "SELECT count(*) FROM metrics") == [(160,)]
+    assert points(database, "team") == {f"run-{n}": n * 100 + 19 for n in range(count)}
+    assert query(database, "SELECT count(*) FROM metrics") == [(20 * count,)]
     assert workspaces(database) == ["team"]
     assert query(database, "SELECT name FROM experiments") == [("Default",)]
-    assert sorted(path.read_text() for path in home.rglob("number.txt")) == list("01234567")
+    files = [int(path.read_text()) for path in home.rglob("number.txt")]
+    assert sorted(files) == list(range(count))
     # One of them created it, and only that one says so.
     assert sum(output.count("Created workspace") for output in outputs) == 1
 
@@ -135,7 +121,7 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize(
     ("kind", "uri"),
-    [("loky", "ws://team"), ("spawn", "ws://team"), ("fork", "ws://team"), ("spawn", "ws:")],
+    [("loky", "ws://team"), ("fork", "ws://team"), ("spawn", "ws:")],
 )
 def test_pool_workers_in_another_directory_log_where_their_parent_does(
     tmp_path: Path, clean_environment: Any, kind: str, uri: str
@@ -209,11 +195,11 @@ with ThreadPoolExecutor(16) as pool:
 
 @pytest.mark.parametrize("second_home", ["first", "second"])
 def test_sixteen_threads_on_two_workspaces_keep_them_apart(
-    tmp_path: Path, run_script: Any, second_home: str
+    tmp_path: Path, scripts: Any, clean_environment: Any, second_home: str
 ) -> None:
     homes = [tmp_path / "first", tmp_path / second_home]
     uris = [f"ws://{homes[0].as_posix()}/even", f"ws://{homes[1].as_posix()}/odd"]
-    run_script(THREADS, *uris, cwd=tmp_path, deadline_s=DEADLINE_S)
+    scripts.run(THREADS, *uris, cwd=tmp_path, env=clean_environment())
     for remainder, (home, name) in enumerate(zip(homes, ("even", "odd"), strict=True)):
         database = home / "workspaces.db"
         numbers = range(remainder, 16, 2)
@@ -264,12 +250,12 @@ print(json.dumps([statuses, logged, [
 """
 
 
-@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="this system cannot fork")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_a_fork_while_other_threads_log_neither_hangs_nor_loses_a_point(
-    tmp_path: Path, run_script: Any, clean_environment: Any
+    tmp_path: Path, scripts: Any, clean_environment: Any
 ) -> None:
     env = clean_environment(MLFLOW_TRACKING_URI=f"ws://{tmp_path.as_posix()}/home/team")
-    statuses, logged, found = run_script(FORK, cwd=tmp_path, env=env, deadline_s=DEADLINE_S).value
+    statuses, logged, found = scripts.run(FORK, cwd=tmp_path, env=env)
     assert statuses == [0] * 8
     assert min(logged) > 0
     assert found == logged
@@ -291,11 +277,18 @@ with mlflow.start_run(run_name="victim"):
 
 
 def test_a_script_that_is_killed_in_mid_write_leaves_a_readable_database(
-    tmp_path: Path, run_script: Any, clean_environment: Any
+    tmp_path: Path, scripts: Any, clean_environment: Any
 ) -> None:
     """And every point whose call had returned is in it."""
     env = clean_environment(MLFLOW_TRACKING_URI=f"ws://{tmp_path.as_posix()}/home/team")
-    victim = start(WRITE_FOR_EVER, cwd=tmp_path, env=env)
+    victim = subprocess.Popen(
+        [sys.executable, "-c", WRITE_FOR_EVER],
+        cwd=tmp_path,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
     try:
         assert victim.stdout is not None
         for _ in range(30):
@@ -313,7 +306,7 @@ with mlflow.start_run(run_name="after"):
     mlflow.log_metric("m", 1)
 print(json.dumps([run.info.run_name, [metric.step for metric in history]]))
 """
-    name, steps = run_script(read, cwd=tmp_path, env=env).value
+    name, steps = scripts.run(read, cwd=tmp_path, env=env)
     assert name == "victim"
     # The last call may have been committed before it could say so.
     assert steps in (list(range(acknowledged)), list(range(acknowledged + 1)))
@@ -326,7 +319,7 @@ print(json.dumps([run.info.run_name, [metric.step for metric in history]]))
     ("end", "exit_code"), [("pass", 0), ("raise SystemExit(3)", 3), ("raise ValueError('x')", 1)]
 )
 def test_after_a_script_has_ended_no_write_ahead_log_is_left(
-    tmp_path: Path, clean_environment: Any, end: str, exit_code: int
+    tmp_path: Path, scripts: Any, clean_environment: Any, end: str, exit_code: int
 ) -> None:
     code = f"""
 import mlflow
@@ -336,8 +329,7 @@ mlflow.log_text("x", "x.txt")
 {end}
 """
     env = clean_environment(MLFLOW_TRACKING_URI=f"ws://{tmp_path.as_posix()}/home/team")
-    script = start(code, cwd=tmp_path, env=env)
-    _, stderr = script.communicate(timeout=DEADLINE_S)
-    assert script.returncode == exit_code, stderr
+    done = scripts.start(code, cwd=tmp_path, env=env).wait()
+    assert done.returncode == exit_code, done.stderr
     names = {path.name for path in (tmp_path / "home").iterdir()}
     assert names == {"workspaces.db", ".lock", "artifacts"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -152,20 +153,24 @@ DEFAULT_EXPERIMENTS = (
 def world(
     tmp_path_factory: pytest.TempPathFactory,
     without_plugin: dict[str, str],
-    run_script: Any,
-    stock_server: Any,
+    scripts: Any,
+    serve: Any,
     clean_environment: Any,
 ) -> Iterator[SimpleNamespace]:
     """A home that was written directly, and then opened by a stock server."""
     base = tmp_path_factory.mktemp("stock")
     home = base / "home"
     uri = f"ws://{home.as_posix()}/team"
-    written = run_script(WRITE, uri, cwd=base).value
+    written = scripts.run(WRITE, uri, cwd=base, env=clean_environment())
     before_server = {
         "workspace": rows(home / "workspaces.db", DEFAULT_WORKSPACE),
         "experiments": rows(home / "workspaces.db", DEFAULT_EXPERIMENTS),
     }
-    with stock_server(home, without_plugin) as server:
+    database = f"sqlite:///{home}/workspaces.db"
+    command = ("server", "--backend-store-uri", database, "--enable-workspaces")
+    artifacts = ("--artifacts-destination", str(home / "artifacts"))
+    mlflow = (sys.executable, "-m", "mlflow")
+    with serve(*mlflow, *command, *artifacts, cwd=base, env=without_plugin) as server:
         yield SimpleNamespace(
             base=base,
             home=home,
@@ -191,7 +196,7 @@ def test_the_server_process_has_never_heard_of_the_plugin(
 
 
 def test_a_client_of_the_server_environment_cannot_import_the_plugin(
-    world: SimpleNamespace, run_script: Any, without_plugin: dict[str, str]
+    world: SimpleNamespace, scripts: Any, scripts_without_plugin: Any
 ) -> None:
     code = """
 import importlib.metadata, importlib.util, json
@@ -210,30 +215,33 @@ def importable():
     return True
 print(json.dumps([found(), importable(), "ws" in _tracking_store_registry._registry]))
 """
-    assert run_script(code, cwd=world.base, env=without_plugin).value == [False] * 3
+    assert scripts_without_plugin.run(code, env=world.served) == [False] * 3
     # The same questions where the plugin is installed: they can be answered otherwise.
-    assert run_script(code, cwd=world.base).value == [True] * 3
+    assert scripts.run(code, env=world.direct) == [True] * 3
 
 
 def test_a_stock_server_shows_all_that_was_written_directly(
-    world: SimpleNamespace, run_script: Any
+    world: SimpleNamespace, scripts_without_plugin: Any
 ) -> None:
     run_id, trace_id = world.written["run_id"], world.written["trace_id"]
-    seen = run_script(READ, run_id, trace_id, cwd=world.base, env=world.served).value
+    client = scripts_without_plugin
+    seen = client.run(READ, run_id, trace_id, cwd=world.base, env=world.served)
     assert seen == {**EXPECTED, "found": [run_id], "version": ["net", "1", run_id, ["best"]]}
 
 
 def test_what_a_stock_server_wrote_reads_the_same_directly(
-    world: SimpleNamespace, run_script: Any
+    world: SimpleNamespace, scripts: Any, scripts_without_plugin: Any
 ) -> None:
     """A run with metrics, parameters, tags and artifact bytes, and a trace."""
-    ids = run_script(WRITE_THROUGH_SERVER, cwd=world.base, env=world.served).value
-    served = run_script(READ, ids["run_id"], ids["trace_id"], cwd=world.base, env=world.served)
-    direct = run_script(READ, ids["run_id"], ids["trace_id"], cwd=world.base, env=world.direct)
-    assert direct.value["artifact"] == bytes(range(255, -1, -1)).hex()
-    assert direct.value["trace"] == [["served", {"question": "WHY"}, "why"]]
-    assert direct.value["found"] == [ids["run_id"]]
-    assert direct.value == served.value
+    client = scripts_without_plugin
+    written = client.run(WRITE_THROUGH_SERVER, cwd=world.base, env=world.served)
+    ids = written["run_id"], written["trace_id"]
+    served = client.run(READ, *ids, cwd=world.base, env=world.served)
+    direct = scripts.run(READ, *ids, cwd=world.base, env=world.direct)
+    assert direct["artifact"] == bytes(range(255, -1, -1)).hex()
+    assert direct["trace"] == [["served", {"question": "WHY"}, "why"]]
+    assert direct["found"] == [ids[0]]
+    assert direct == served
 
 
 def test_before_any_server_no_experiment_was_written_in_mlflows_default_workspace(
@@ -243,31 +251,40 @@ def test_before_any_server_no_experiment_was_written_in_mlflows_default_workspac
 
 
 def test_mlflows_default_workspace_is_as_in_a_stock_database(
-    world: SimpleNamespace, tmp_path: Path, stock_server: Any, without_plugin: dict[str, str]
+    world: SimpleNamespace,
+    tmp_path: Path,
+    scripts_without_plugin: Any,
+    without_plugin: dict[str, str],
 ) -> None:
     """Its workspace row before any server; its experiments once a stock server opened both."""
-    with stock_server(tmp_path / "home", without_plugin):
-        stock = tmp_path / "home" / "workspaces.db"
-        ours = world.home / "workspaces.db"
-        assert rows(stock, DEFAULT_WORKSPACE)
-        assert world.before_server["workspace"] == rows(stock, DEFAULT_WORKSPACE)
-        assert rows(ours, DEFAULT_WORKSPACE) == rows(stock, DEFAULT_WORKSPACE)
-        assert rows(stock, DEFAULT_EXPERIMENTS)
-        assert rows(ours, DEFAULT_EXPERIMENTS) == rows(stock, DEFAULT_EXPERIMENTS)
+    stock, ours = tmp_path / "stock.db", world.home / "workspaces.db"
+    # What `mlflow server` does with its database before it listens.
+    start = """
+import sys
+from mlflow.server.handlers import initialize_backend_stores
+initialize_backend_stores(sys.argv[1], default_artifact_root="mlflow-artifacts:/")
+"""
+    env = {**without_plugin, "MLFLOW_ENABLE_WORKSPACES": "true"}
+    scripts_without_plugin.run(start, f"sqlite:///{stock}", env=env)
+    assert rows(stock, DEFAULT_WORKSPACE)
+    assert world.before_server["workspace"] == rows(stock, DEFAULT_WORKSPACE)
+    assert rows(ours, DEFAULT_WORKSPACE) == rows(stock, DEFAULT_WORKSPACE)
+    assert rows(stock, DEFAULT_EXPERIMENTS)
+    assert rows(ours, DEFAULT_EXPERIMENTS) == rows(stock, DEFAULT_EXPERIMENTS)
 
 
 def test_a_workspace_that_the_server_created_works_for_a_script_that_names_no_experiment(
-    world: SimpleNamespace, run_script: Any
+    world: SimpleNamespace, scripts: Any, scripts_without_plugin: Any
 ) -> None:
     create = """
 import mlflow
 mlflow.create_workspace("made-by-server", description="by REST")
 """
     server_only = {k: v for k, v in world.served.items() if k != "MLFLOW_WORKSPACE"}
-    run_script(create, cwd=world.base, env=server_only)
+    scripts_without_plugin.run(create, env=server_only)
     uri = f"ws://{world.home.as_posix()}/made-by-server"
     env = {**world.direct, "MLFLOW_TRACKING_URI": uri}
-    assert run_script(PLAIN_SCRIPT, cwd=world.base, env=env).value == [
+    assert scripts.run(PLAIN_SCRIPT, cwd=world.base, env=env) == [
         {"m": 7.0},
         "hello",
         "Default",

@@ -47,7 +47,9 @@ with mlflow.start_run(run_name="training") as run:
         mlflow.log_metric("loss", step % 2, step=step)  # no point can be left out
     figure = Figure(); figure.subplots().plot([3, 1, 2])
     mlflow.log_figure(figure, "figure.png")
-    mlflow.pyfunc.log_model(name="echo", python_model=Echo(), registered_model_name="echoes")
+    mlflow.pyfunc.log_model(
+        name="echo", python_model=Echo(), registered_model_name="echoes", pip_requirements=[]
+    )
 with mlflow.start_span("answer") as span:
     span.set_inputs({"question": "what is six times seven"})
 mlflow.flush_trace_async_logging()
@@ -67,6 +69,8 @@ def address(home: Path) -> Iterator[str]:
     """What `mlflow-ws ui` prints, without the page."""
     with subprocess.Popen(
         [sys.executable, "-m", "mlflow_ws_plugin.cli", "ui", f"ws://{home}/demo", "--port", "0"],
+        # Without MLflow's job runner and its seven processes.
+        env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

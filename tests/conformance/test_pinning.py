@@ -332,12 +332,12 @@ SqlAlchemyStore(sys.argv[1]).delete_workspace("team", WorkspaceDeletionMode.CASC
 
 
 def test_a_workspace_that_another_process_deleted_is_one_clear_error_for_every_call(
-    filled: Filled,
+    filled: Filled, scripts: Any, clean_environment: Any
 ) -> None:
     """Reads and writes alike, and not a row is left behind."""
     filled.client.get_run(filled.run_id)
     database = f"sqlite:///{(filled.home / 'workspaces.db').as_posix()}"
-    subprocess.run([sys.executable, "-c", DELETE, database], check=True, timeout=DEADLINE_S)
+    scripts.run(DELETE, database, env=clean_environment())
     before = dump(filled.home)
     outcomes = {}
     for name, call in {**READS, **WRITES}.items():

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import subprocess
 import sys
 import sysconfig
 import tempfile
@@ -14,19 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 
-_DEADLINE_S = 90
 _NOBODY = 65534
-
-# The site directories of the tests' own environment, for an interpreter that is not its own.
-_BOOTSTRAP = f"""
-import site
-site.addsitedir({sysconfig.get_path("purelib")!r})
-"""
-
-
-def _user(user_id: int | None) -> dict[str, Any]:
-    return {} if user_id is None else {"user": user_id, "group": user_id, "extra_groups": []}
 
 
 def _environment() -> dict[str, str]:
@@ -47,68 +35,45 @@ def _interpreters() -> Iterator[str]:
             yield found
 
 
-def _works(interpreter: str, user_id: int | None) -> bool:
-    code = f"{_BOOTSTRAP}import mlflow_ws_plugin, mlflow_ws_plugin.stores.tracking"
+def _start(python: str, user_id: int | None) -> warm.Interpreter | None:
+    """None where that user may not run that interpreter, or not read the packages."""
     try:
-        done = subprocess.run(
-            [interpreter, "-W", "ignore", "-c", code],
-            cwd="/",
-            env=_environment(),
-            capture_output=True,
-            timeout=_DEADLINE_S,
-            check=False,
-            **_user(user_id),
+        interpreter = warm.Interpreter(
+            python, _environment(), site=sysconfig.get_path("purelib"), user=user_id
         )
     except OSError:
-        return False
-    return done.returncode == 0
+        return None
+    if interpreter.works():
+        return interpreter
+    interpreter.close()
+    return None
 
 
 @pytest.fixture(scope="session")
-def run_unprivileged() -> Callable[..., Any]:
-    """Runs a script as a user whom file permissions bind; returns its last line, from JSON.
+def unprivileged() -> Iterator[warm.Interpreter]:
+    """An interpreter of a user whom file permissions bind.
 
     That is uid 65534 where the tests run as root, and the same user elsewhere.
     """
     user_id = _NOBODY if os.geteuid() == 0 else None
-    interpreter = next((path for path in _interpreters() if _works(path, user_id)), None)
+    started = (_start(python, user_id) for python in _interpreters())
+    interpreter = next((found for found in started if found), None)
     if interpreter is None:
         pytest.skip(f"no Python {sys.version_info[:2]} that uid {user_id} may execute")
-
-    def run(code: str, *arguments: str) -> Any:
-        done = subprocess.run(
-            [interpreter, "-c", _BOOTSTRAP + code, *arguments],
-            cwd="/",
-            env=_environment(),
-            capture_output=True,
-            text=True,
-            timeout=_DEADLINE_S,
-            check=False,
-            **_user(user_id),
-        )
-        assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return json.loads(done.stdout.splitlines()[-1])
-
-    return run
+    yield interpreter
+    interpreter.close()
 
 
 @pytest.fixture(scope="session")
-def run_script() -> Callable[..., Any]:
+def run_unprivileged(unprivileged: warm.Interpreter) -> Callable[..., Any]:
+    """Runs a script as that user; returns its last line, from JSON."""
+    return lambda code, *arguments: unprivileged.run(code, *arguments, env=_environment())
+
+
+@pytest.fixture(scope="session")
+def run_script(scripts: warm.Interpreter) -> Callable[..., Any]:
     """Runs a script as this user; returns its last line, from JSON."""
-
-    def run(code: str, *arguments: str, **variables: str) -> Any:
-        done = subprocess.run(
-            [sys.executable, "-c", code, *arguments],
-            env={**_environment(), **variables},
-            capture_output=True,
-            text=True,
-            timeout=_DEADLINE_S,
-            check=False,
-        )
-        assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return json.loads(done.stdout.splitlines()[-1])
-
-    return run
+    return lambda code, *arguments: scripts.run(code, *arguments, env=_environment())
 
 
 @pytest.fixture

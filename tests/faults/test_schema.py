@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import re
 import shlex
 import shutil
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -225,44 +224,29 @@ def test_an_older_private_home_is_upgraded_by_opening_it_after_a_backup_copy(
 OPEN = """
 import sys
 import mlflow
-print("ready", flush=True)
-sys.stdin.readline()
+sys.stdin.read()
 client = mlflow.MlflowClient(sys.argv[1])
 print(client.get_run("0" * 32).info.run_name, flush=True)
 """
 
 
 def test_two_processes_that_open_an_older_home_at_once_upgrade_it_once(
-    database: Path, templates: dict[str, Path]
+    database: Path, templates: dict[str, Path], scripts: Any, clean_environment: Any
 ) -> None:
     shutil.copy(templates[WITH_WORKSPACES], database)
     before = _dump(database)
+    # They read until the pipe is closed: that is when both go.
+    wait, go = os.pipe()
     openers = [
-        subprocess.Popen(
-            [sys.executable, "-c", OPEN, _uri(database, "ws")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        scripts.start(OPEN, _uri(database, "ws"), env=clean_environment(), stdin=wait)
         for _ in range(2)
     ]
-    try:
-        for opener in openers:
-            assert opener.stdout is not None
-            assert opener.stdout.readline() == "ready\n"
-        for opener in openers:
-            assert opener.stdin is not None
-            opener.stdin.write("\n")
-            opener.stdin.flush()
-        outputs = [opener.communicate(timeout=60) for opener in openers]
-    finally:
-        for opener in openers:
-            opener.kill()
-            opener.wait()
-    assert [opener.returncode for opener in openers] == [0, 0], outputs
-    assert [output for output, _ in outputs] == ["old-run\n"] * 2
-    assert sum(errors.count("Upgraded") for _, errors in outputs) == 1
+    os.close(wait)
+    os.close(go)
+    ended = [opener.wait() for opener in openers]
+    assert [done.returncode for done in ended] == [0, 0], ended
+    assert [done.stdout for done in ended] == ["old-run\n"] * 2
+    assert sum(done.stderr.count("Upgraded") for done in ended) == 1
     [backup] = database.parent.glob("*.bak")
     assert _dump(backup) == before
     assert _revision(database) == HEAD

@@ -2,6 +2,7 @@
 """scikit-learn with autologging, and nothing else of MLflow."""
 
 import json
+import sys
 
 import mlflow
 import numpy as np
@@ -11,6 +12,8 @@ from sklearn.model_selection import GridSearchCV
 mlflow.sklearn.autolog(log_datasets=True)
 x = np.arange(12.0).reshape(6, 2)
 LinearRegression().fit(x, x[:, 0])
+# For each model MLflow starts a process that finds out what it imports.
+mlflow.sklearn.autolog(log_datasets=True, log_models="all" in sys.argv)
 with mlflow.start_run(run_name="search"):
     GridSearchCV(Ridge(), {"alpha": [0.1, 1.0]}, cv=2).fit(x, x[:, 0])
 runs = mlflow.search_runs(order_by=["attributes.start_time"])
