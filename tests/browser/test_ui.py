@@ -105,6 +105,12 @@ def browser() -> Iterator[Browser]:
 def page(browser: Browser) -> Iterator[Page]:
     page = browser.new_page(viewport={"width": 1400, "height": 900})
     page.set_default_timeout(TIMEOUT_MS)
+    # On the first visit of an experiment with traces MLflow 3.17 explains its issue detection: some
+    # time after the page is there, and then nothing else can be clicked, nor does Escape close it.
+    page.add_locator_handler(
+        page.locator("[data-component-id='mlflow.detect_issues.guidance']").first,
+        lambda: page.get_by_role("button", name="Got it").click(),
+    )
     yield page
     page.close()
 
