@@ -8,18 +8,22 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 from click.testing import CliRunner, Result
 from mlflow import MlflowClient
 from mlflow.entities import Metric
+from sqlalchemy import Engine, event
 
 from mlflow_ws_plugin.cli import main
 from mlflow_ws_plugin.stores.database import close_all
@@ -201,9 +205,6 @@ def test_delete_cascade_removes_rows_and_files(uri: str, tmp_path: Path) -> None
 
 def rows_of(workspace: str, database: Path) -> dict[str, int]:
     """Rows that name `workspace`, by table; and rows of runs whose experiment is gone."""
-    import sqlite3
-    from contextlib import closing
-
     with closing(sqlite3.connect(database)) as connection:
         tables = [
             row[0]
@@ -466,10 +467,58 @@ def alive(process: int) -> bool:
 # --- many runs -----------------------------------------------------------------------------------
 
 
-def test_runs_list_takes_one_page_of_ten_thousand_runs(uri: str, tmp_path: Path) -> None:
+def add_runs(database: Path, numbers: range) -> None:
+    """Copies of the newest run, each older than the one before."""
+    with closing(sqlite3.connect(database)) as connection, connection:
+        columns = [row[1] for row in connection.execute("PRAGMA table_info(runs)")]
+        others = ", ".join(name for name in columns if name not in {"run_uuid", "start_time"})
+        connection.execute(
+            "WITH RECURSIVE n(i) AS (SELECT ? UNION ALL SELECT i + 1 FROM n WHERE i < ?), "
+            "newest AS (SELECT * FROM runs ORDER BY start_time DESC LIMIT 1) "
+            f"INSERT INTO runs (run_uuid, start_time, {others}) "
+            f"SELECT printf('%032x', i), start_time - i, {others} FROM newest, n",
+            (numbers[0], numbers[-1]),
+        )
+
+
+@pytest.fixture
+def statements() -> Iterator[list[str]]:
+    """What is asked of any database."""
+    asked: list[str] = []
+
+    def note(*arguments: Any) -> None:
+        asked.append(arguments[2])
+
+    event.listen(Engine, "before_cursor_execute", note)
+    yield asked
+    event.remove(Engine, "before_cursor_execute", note)
+
+
+def test_runs_list_asks_for_one_page_of_a_thousand_runs(
+    uri: str, tmp_path: Path, statements: list[str]
+) -> None:
+    """As many questions as for twenty runs, and a limit on the runs."""
+
+    def asked() -> int:
+        statements.clear()
+        listed = json.loads(invoke("runs", "list", uri, "-n", "20", "-o", "json").output)
+        assert len(listed) == 20
+        [of_runs] = [text for text in statements if "FROM runs" in text and "start_time" in text]
+        assert "LIMIT" in of_runs
+        return len(statements)
+
+    database = tmp_path / "home" / "workspaces.db"
+    add_runs(database, range(1, 20))
+    asked()  # The first one opens the database, too.
+    few = asked()
+    add_runs(database, range(20, 1000))
+    assert json.loads(invoke("workspace", "show", uri, "-o", "json").output)["runs"] == 1000
+    assert asked() == few
+
+
+@pytest.mark.bench
+def test_runs_list_takes_no_longer_with_ten_thousand_runs(uri: str, tmp_path: Path) -> None:
     """The time of a listing does not grow with the runs that are not shown: three times at most."""
-    import sqlite3
-    from contextlib import closing
 
     def timed() -> float:
         best = float("inf")
@@ -480,14 +529,7 @@ def test_runs_list_takes_one_page_of_ten_thousand_runs(uri: str, tmp_path: Path)
         return best
 
     few = timed()
-    with closing(sqlite3.connect(tmp_path / "home" / "workspaces.db")) as connection, connection:
-        columns = [row[1] for row in connection.execute("PRAGMA table_info(runs)")]
-        others = ", ".join(name for name in columns if name not in {"run_uuid", "start_time"})
-        connection.execute(
-            f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000) "
-            f"INSERT INTO runs (run_uuid, start_time, {others}) "
-            f"SELECT printf('%032x', i), start_time - i, {others} FROM runs, n"
-        )
+    add_runs(tmp_path / "home" / "workspaces.db", range(1, 10_001))
     many = timed()
-    assert json.loads(invoke("workspace", "show", uri, "-o", "json").output)["runs"] == 10_001
+    print(f"1 run: {few * 1000:.0f} ms, 10,001 runs: {many * 1000:.0f} ms")  # noqa: T201 - the figures
     assert many < max(3 * few, few + 0.5)

@@ -17,6 +17,7 @@ from typing import Any
 import mlflow
 import pandas as pd
 import pytest
+from doors import DOORS
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts, list_artifacts, load_dict, load_image, load_text
@@ -47,8 +48,8 @@ def home(tmp_path: Path, template: Path) -> Path:
 
 
 @pytest.fixture
-def client(home: Path) -> MlflowClient:
-    uri = f"ws://{home.as_posix()}/team"
+def client(home: Path, door: str) -> MlflowClient:
+    uri = DOORS[door](home, "team")
     mlflow.set_tracking_uri(uri)
     return MlflowClient(uri)
 
@@ -97,6 +98,7 @@ def test_a_file_lies_where_a_stock_server_with_that_artifact_root_looks(
     assert stored(home) == {f"{place}/deep/down/a.bin": b"\0\xff"}
 
 
+@pytest.mark.core
 def test_each_of_mlflows_log_functions_reads_back_what_it_wrote(
     client: MlflowClient, run: Any, work: Path
 ) -> None:
@@ -128,6 +130,7 @@ def test_each_of_mlflows_log_functions_reads_back_what_it_wrote(
     assert paths == ["a.json", "a.yaml", "image.png", "plots", "table.json", "text"]
 
 
+@pytest.mark.core
 def test_a_directory_is_stored_with_its_empty_directories_and_downloads_the_same(
     client: MlflowClient, run: Any, work: Path, tmp_path: Path
 ) -> None:
@@ -172,6 +175,7 @@ def test_a_list_names_the_kind_and_size_of_each_entry_in_order(
     assert client.list_artifacts(run_id, "absent") == []
 
 
+@pytest.mark.core
 def test_overwriting_replaces_a_file_and_deleting_removes_only_what_was_named(
     client: MlflowClient, run: Any, repository: Any
 ) -> None:
@@ -477,7 +481,7 @@ def test_deleting_a_symbolic_link_deletes_the_link_only(
     "ignore::DeprecationWarning",
 )
 def test_a_home_that_moved_serves_its_runs_models_and_traces(
-    client: MlflowClient, run: Any, home: Path, tmp_path: Path
+    client: MlflowClient, run: Any, home: Path, tmp_path: Path, door: str
 ) -> None:
     class Doubler(mlflow.pyfunc.PythonModel):
         def predict(self, context: Any, model_input: list[str], params: Any = None) -> list[str]:
@@ -503,7 +507,7 @@ def test_a_home_that_moved_serves_its_runs_models_and_traces(
     moved = tmp_path / "elsewhere" / "moved"
     moved.parent.mkdir()
     home.rename(moved)
-    uri = f"ws://{moved.as_posix()}/team"
+    uri = DOORS[door](moved, "team")
     mlflow.set_tracking_uri(uri)
     there = MlflowClient(uri)
     assert load_text(f"{there.get_run(run.info.run_id).info.artifact_uri}/note.txt") == "hello"

@@ -20,6 +20,7 @@ from typing import Any
 
 import mlflow
 import pytest
+from doors import DOORS
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts, list_artifacts
 from mlflow.entities import (
@@ -87,10 +88,11 @@ SECRET = "the-secret-of-"
 class Workspace:
     """A workspace, as MLflow's clients and stores see it, and the ids of what it holds."""
 
-    def __init__(self, home: Path, name: str) -> None:
+    def __init__(self, home: Path, name: str, door: str) -> None:
         self.home = home
         self.name = name
-        self.uri = f"ws://{home.as_posix()}/{name}"
+        self.door = door
+        self.uri = DOORS[door](home, name)
         self.client = MlflowClient(self.uri)
         self.ids = SimpleNamespace()
 
@@ -104,7 +106,7 @@ class Workspace:
 
     def in_copy(self, home: Path) -> Workspace:
         """The same workspace in a copy of its home."""
-        copy = Workspace(home, self.name)
+        copy = Workspace(home, self.name, self.door)
         copy.ids = self.ids
         return copy
 
@@ -859,10 +861,10 @@ def _registry_class() -> type:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Workspace]:
+def world(tmp_path_factory: pytest.TempPathFactory, door: str) -> tuple[Workspace, Workspace]:
     """`alpha`, who attacks, and `beta`, in one home."""
     home = tmp_path_factory.mktemp("world") / "home"
-    return Workspace(home, "alpha").fill(), Workspace(home, "beta").fill()
+    return Workspace(home, "alpha", door).fill(), Workspace(home, "beta", door).fill()
 
 
 @pytest.fixture
@@ -1039,6 +1041,7 @@ def test_another_workspace_cannot_be_managed(
     assert changes(before, beta.home) == []
 
 
+@pytest.mark.core
 def test_a_list_of_workspaces_names_ones_own_only(alpha: Workspace) -> None:
     mlflow.set_tracking_uri(alpha.uri)
     assert [workspace.name for workspace in mlflow.list_workspaces()] == ["alpha"]
@@ -1135,6 +1138,7 @@ def test_no_uri_reads_artifacts_of_another_workspace(
     assert [text for text in found if beta.ids.secret in text or "note.txt" in text] == []
 
 
+@pytest.mark.core
 def test_the_same_reads_find_ones_own_artifacts(beta: Workspace, tmp_path: Path) -> None:
     """So that the test above can fail."""
     target = tmp_path / "target"

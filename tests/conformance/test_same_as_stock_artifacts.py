@@ -8,6 +8,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+import pytest
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from PIL import Image
 from twin import Side, same_as_stock
@@ -42,6 +43,7 @@ def _download(s: Side, run_id: str, path: str, to: str | None = None) -> dict[st
     return {file.relative_to(local).as_posix(): file.read_bytes() for file in files}
 
 
+@pytest.mark.core
 @same_as_stock
 def test_texts_and_dicts(s: Side) -> None:
     run_id = _run(s)
@@ -91,6 +93,7 @@ def test_an_image_with_a_key_and_a_step(s: Side) -> None:
     s.note("tags", s.client.get_run(run_id).data.tags)
 
 
+@pytest.mark.core
 @same_as_stock
 def test_files_and_directories(s: Side) -> None:
     run_id = _run(s)

@@ -11,6 +11,7 @@ from mlflow.entities.trace_metrics import AggregationType, MetricAggregation, Me
 from twin import WORKSPACE, Side, same_as_stock
 
 
+@pytest.mark.core
 @same_as_stock
 def test_a_created_experiment_reads_back_the_same(s: Side) -> None:
     experiment_id = s.do(s.client.create_experiment, "trial", tags={"colour": "blue", "empty": ""})
@@ -111,6 +112,7 @@ def test_rename_keeps_the_experiment_and_frees_the_name(s: Side) -> None:
     s.do(s.client.search_experiments, order_by=["experiment_id ASC"])
 
 
+@pytest.mark.core
 @same_as_stock
 def test_delete_and_restore_move_experiment_and_runs_together(s: Side) -> None:
     experiment_id = s.do(s.client.create_experiment, "trial")

@@ -33,6 +33,7 @@ def _trace(s: Side, trace_id: str = _TRACE) -> None:
     s.tracking.start_trace(TraceInfo(trace_id, location, 1000, TraceState.OK))
 
 
+@pytest.mark.core
 @same_as_stock
 def test_evaluation_datasets_and_their_records(s: Side) -> None:
     s.use()

@@ -60,6 +60,7 @@ def test_steps_and_timestamps_are_taken_or_refused_alike(s: Side) -> None:
     _history(s, run_id, "step", "time")
 
 
+@pytest.mark.core
 @same_as_stock
 def test_the_latest_value_is_by_step_then_time_then_value(s: Side) -> None:
     run_id = _run(s)
@@ -159,6 +160,7 @@ def test_params_are_taken_or_refused_alike(s: Side) -> None:
     s.do(s.client.get_run, run_id)
 
 
+@pytest.mark.core
 @same_as_stock
 def test_many_params_arrive_in_batches_of_a_hundred(s: Side) -> None:
     run_id = _run(s)
@@ -189,6 +191,7 @@ def test_tags_set_overwrite_and_delete(s: Side) -> None:
 # --- batches --------------------------------------------------------------------------------------
 
 
+@pytest.mark.core
 @same_as_stock
 def test_a_batch_arrives_whole(s: Side) -> None:
     run_id = _run(s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from mlflow.entities import (
     Dataset,
     DatasetInput,
@@ -83,6 +84,7 @@ def test_dataset_inputs_are_taken_or_refused_alike(s: Side) -> None:
 # --- logged models --------------------------------------------------------------------------------
 
 
+@pytest.mark.core
 @same_as_stock
 def test_a_logged_model_reads_back_the_same(s: Side) -> None:
     run_id = _run(s)
@@ -270,6 +272,7 @@ def test_search_pages_logged_models(s: Side) -> None:
     s.do(_names, s, experiments[:1], max_results=3, order_by=order_by, page_token=first.token)
 
 
+@pytest.mark.core
 @same_as_stock
 def test_artifacts_of_logged_models(s: Side) -> None:
     model_id = s.do(s.client.create_logged_model, "0", "net").model_id

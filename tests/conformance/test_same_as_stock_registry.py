@@ -114,6 +114,7 @@ def test_search_for_registered_models(s: Side) -> None:
 
 
 @_stages
+@pytest.mark.core
 @same_as_stock
 def test_a_model_version_reads_back_the_same(s: Side) -> None:
     s.client.create_registered_model("net")
@@ -247,6 +248,7 @@ def test_aliases_point_to_versions(s: Side) -> None:
     s.do(s.client.get_registered_model, "net")
 
 
+@pytest.mark.core
 @same_as_stock
 def test_search_for_versions(s: Side) -> None:
     for name in ("net", "tree"):
@@ -310,6 +312,7 @@ def test_copies_of_versions_point_to_their_source(s: Side) -> None:
 # --- prompts --------------------------------------------------------------------------------------
 
 
+@pytest.mark.core
 @same_as_stock
 def test_a_prompt_registers_and_loads_the_same(s: Side) -> None:
     register, load = s.client.register_prompt, s.client.load_prompt

@@ -88,6 +88,7 @@ def test_deleted_runs_read_and_restore_but_do_not_change(s: Side) -> None:
     s.do(s.client.get_run, run_id)
 
 
+@pytest.mark.core
 @same_as_stock
 def test_nested_runs_know_their_parents(s: Side) -> None:
     experiment_id = _experiment(s)
@@ -234,6 +235,7 @@ def test_search_selects_by_experiment_and_view(s: Side) -> None:
         s.do(_names, s, [one, two], run_view_type=view)
 
 
+@pytest.mark.core
 @same_as_stock
 def test_search_orders_alike(s: Side) -> None:
     experiments = _fill(s)
@@ -270,6 +272,7 @@ def test_search_orders_alike(s: Side) -> None:
         s.do(_names, s, experiments, order_by=order_by)
 
 
+@pytest.mark.core
 @same_as_stock
 def test_search_pages_alike(s: Side) -> None:
     experiments = _fill(s)

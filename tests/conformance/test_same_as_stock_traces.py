@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from mlflow.entities import (
     AssessmentSource,
     Expectation,
@@ -73,6 +74,7 @@ def _ids(s: Side, *args: object, **kwargs: object) -> list[object]:
 # --- traces ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.core
 @same_as_stock
 def test_a_trace_reads_back_the_same(s: Side) -> None:
     experiment_id = s.do(s.client.create_experiment, "trial")
@@ -124,6 +126,7 @@ def _fill(s: Side) -> list[str]:
     return experiments
 
 
+@pytest.mark.core
 @same_as_stock
 def test_search_selects_and_orders_traces(s: Side) -> None:
     experiments = _fill(s)

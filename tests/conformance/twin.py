@@ -17,12 +17,14 @@ import pprint
 import re
 import shutil
 import sqlite3
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import surface
+from doors import DOORS
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from mlflow import MlflowClient
@@ -40,6 +42,7 @@ database.
 """
 
 _SHOWN_LINES = 120
+_DEADLINE_S = 60
 
 
 @dataclasses.dataclass
@@ -80,6 +83,8 @@ class Side:
         except Exception as error:  # noqa: BLE001 - which error it is, is what is compared
             self.steps.append((label, failure(error)))
             return None
+        finally:
+            wait_for_links()
         self.steps.append((label, plain(result)))
         return result
 
@@ -117,6 +122,13 @@ class Side:
             noted.__name__ = name
             setattr(store, name, noted)
         return store
+
+
+def wait_for_links() -> None:
+    """MLflow links prompts to experiments and models in threads that it does not wait for."""
+    for thread in threading.enumerate():
+        if thread.name.startswith("link_prompt"):
+            thread.join(_DEADLINE_S)
 
 
 # --- the two sides --------------------------------------------------------------------------------
@@ -168,7 +180,7 @@ def stock_side(directory: Path, template: Path) -> Side:
     return Side("stock", f"sqlite:///{database}", cwd, artifacts)
 
 
-def workspace_side(directory: Path, template: Path) -> Side:
+def workspace_side(directory: Path, template: Path, door: str) -> Side:
     """A workspace that does not exist yet, in a home that does."""
     cwd = directory / "ws" / "cwd"
     cwd.mkdir(parents=True)
@@ -177,7 +189,7 @@ def workspace_side(directory: Path, template: Path) -> Side:
     own = f"workspaces/{WORKSPACE}"
     artifacts = (f"file://{home}/artifacts/{own}", f"{home}/artifacts/{own}")
     artifacts = (*artifacts, f"mlflow-artifacts:/{own}")
-    return Side("ws", f"ws://{home}/{WORKSPACE}", cwd, artifacts)
+    return Side("ws", DOORS[door](home, WORKSPACE), cwd, artifacts)
 
 
 # --- a test out of a scenario ---------------------------------------------------------------------
