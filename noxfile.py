@@ -30,6 +30,13 @@ def _run_suite(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "-n", "auto", *session.posargs)
 
 
+def _run_tier(session: nox.Session, marker: str, *options: str) -> None:
+    """The tests of a marker, which the suite leaves out."""
+    _constrain(session, CONSTRAINTS)
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "pytest", "-m", marker, *options, *session.posargs)
+
+
 @nox.session
 def check(session: nox.Session) -> None:
     """Format, lint, types and the layer contract."""
@@ -46,6 +53,38 @@ def test(session: nox.Session) -> None:
     """The suite, as CI runs it. Arguments after `--` go to pytest, here and below."""
     _constrain(session, CONSTRAINTS)
     session.install("-e", ".[test]")
+    _run_suite(session)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Full counts and long loops of what the suite does once."""
+    _run_tier(session, "soak", "-n", "auto")
+
+
+@nox.session
+def doors(session: nox.Session) -> None:
+    """The core of the conformance suites, on every door but the embedded one."""
+    _run_tier(session, "doors", "-n", "auto")
+
+
+@nox.session
+def versions(session: nox.Session) -> None:
+    """Beside other MLflow minors, each in an environment of its own; needs the index."""
+    _run_tier(session, "versions")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """What compares times, one after the other and with its figures; on a quiet machine."""
+    _run_tier(session, "bench", "-s")
+
+
+@nox.session
+def shuffled(session: nox.Session) -> None:
+    """The suite in random order, which no test may notice; `-- --randomly-seed=N` repeats one."""
+    _constrain(session, CONSTRAINTS)
+    session.install("-e", ".[test]", "pytest-randomly")
     _run_suite(session)
 
 
@@ -73,7 +112,7 @@ def newest(session: nox.Session) -> None:
 def lock(session: nox.Session) -> None:
     """Write `constraints.txt`: every package that the other sessions use, as of today."""
     _constrain(session, None)
-    session.install("-e", ".[dev]", "build", "hatchling")
+    session.install("-e", ".[dev]", "build", "hatchling", "pytest-randomly")
     frozen = session.run("python", "-m", "pip", "freeze", "--exclude-editable", silent=True)
     assert isinstance(frozen, str)
     lines = sorted({line for line in frozen.splitlines() if "==" in line}, key=str.lower)
