@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib as mpl
 import pytest
 from mlflow import MlflowClient
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 mpl.use("Agg")
 
@@ -129,8 +132,20 @@ def test_the_printed_page_leads_to_the_run(page: Page, address: str) -> None:
     """Workspace, experiment, run: by clicks alone."""
     page.goto(f"{address}/#/experiments?workspace=demo")
     page.get_by_role("link", name="digits").click()
-    page.get_by_text("Training runs").first.click()
-    expect(page.get_by_role("link", name="training", exact=True)).to_be_visible(timeout=TIMEOUT_MS)
+    click_until_seen(
+        page.get_by_text("Training runs").first,
+        page.get_by_role("link", name="training", exact=True),
+    )
+
+
+def click_until_seen(link: Locator, goal: Locator) -> None:
+    """As a user does: MLflow goes on to the overview some time later; a click before is lost."""
+    deadline = time.monotonic() + TIMEOUT_MS / 1000
+    while not goal.is_visible():
+        assert time.monotonic() < deadline, f"{goal} did not appear"
+        link.click()
+        with contextlib.suppress(PlaywrightTimeout):
+            goal.wait_for(timeout=5_000)
 
 
 def test_the_metric_chart_is_drawn(page: Page, run_page: str) -> None:

@@ -45,8 +45,8 @@ import mlflow
 from mlflow_ws_plugin.errors import UnsupportedSchema
 uri, run_id, trace_id = sys.argv[1:]
 mlflow.set_tracking_uri(uri)
-client = mlflow.MlflowClient()
 try:
+    client = mlflow.MlflowClient()
     run = client.get_run(run_id)
     print(json.dumps({
         "name": run.info.run_name,
