@@ -4,16 +4,17 @@
 # at port 0: MLFLOW_TRACKING_URI=http://127.0.0.1:0 and MLFLOW_GATEWAY_URI=http://127.0.0.1:0.
 #
 # Expected: either a refused option, as with a port that is taken, or workers that are told the port
-# that the server has. Behaviour seen: pages and the REST API work, so nothing looks wrong; a job
-# fails later, at its first call, with a connection that is refused.
+# that the server has. Behaviour seen: pages and the REST API work, so nothing looks wrong, and
+# whatever a job sends goes to another port.
 #
 # Why it matters here: whoever starts a server for a workspace has to choose its port, and then to
 # keep it from others until the server has bound it.
 #
-# Prints "as described" and ends with 0 while this is so; with 1 when it changed. Needs Linux, Python
-# 3.10 to 3.13 and a package index; two minutes. Without this project's package.
+# Prints "as described" and ends with 0 while this is so; with 1 when it changed. Needs Linux, procps,
+# Python 3.10 to 3.13 and a package index; two minutes. Without this project's package.
 set -euo pipefail
 
+command -v pgrep >/dev/null || { echo "pgrep is needed (Debian: procps)"; exit 2; }
 work=$(mktemp -d)
 server=
 stop() {
@@ -22,8 +23,8 @@ stop() {
 }
 trap stop EXIT
 cd "$work"
-unset PIP_CONSTRAINT
-export MLFLOW_DISABLE_TELEMETRY=true HOME=$work
+unset PIP_CONSTRAINT "${!MLFLOW_@}" "${!_MLFLOW_@}"
+export MLFLOW_DISABLE_TELEMETRY=true HOME=$work no_proxy=127.0.0.1
 python3 -m venv env
 env/bin/pip install -q 'mlflow==3.17.2'
 

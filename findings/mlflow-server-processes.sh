@@ -9,10 +9,11 @@
 # Why it matters here: whoever starts a server for one workspace, on a laptop or in a test, starts
 # these too; and whoever stops it has to stop the children of a child.
 #
-# Prints "as described" and ends with 0 while this is so; with 1 when it changed. Needs Linux, Python
-# 3.10 to 3.13 and a package index; two minutes. Without this project's package.
+# Prints "as described" and ends with 0 while this is so; with 1 when it changed. Needs Linux, procps,
+# Python 3.10 to 3.13 and a package index; three minutes. Without this project's package.
 set -euo pipefail
 
+command -v pgrep >/dev/null || { echo "pgrep is needed (Debian: procps)"; exit 2; }
 work=$(mktemp -d)
 server=
 stop() {
@@ -21,10 +22,13 @@ stop() {
 }
 trap 'stop; rm -rf "$work"' EXIT
 cd "$work"
-unset PIP_CONSTRAINT MLFLOW_SERVER_ENABLE_JOB_EXECUTION
+unset PIP_CONSTRAINT "${!MLFLOW_@}" "${!_MLFLOW_@}"
 export MLFLOW_DISABLE_TELEMETRY=true HOME=$work
 python3 -m venv env
 env/bin/pip install -q 'mlflow==3.17.2'
+
+# How many processes of the server have a command line that matches $1.
+count() { pgrep -c -s "$server" -f "$1" || true; }
 
 # start NAME [VARIABLE=VALUE]: a server in a session of its own, once it answers; sets $processes.
 start() {
@@ -39,10 +43,10 @@ start() {
     kill -0 "$server" || { cat "$log"; exit 1; }
     sleep 1
   done
-  # All of them are there when twenty seconds brought no other one.
-  while [ "$before" != "$(pgrep -c -s "$server" -f python)" ]; do
-    before=$(pgrep -c -s "$server" -f python)
-    sleep 20
+  # All of them are there when half a minute brought no other one.
+  while [ "$before" != "$(count python)" ]; do
+    before=$(count python)
+    sleep 30
   done
   processes=$before
 }
@@ -51,14 +55,14 @@ start() {
 memory() {
   local pid sum=0
   for pid in $(pgrep -s "$server" -f "$1"); do
-    sum=$((sum + $(awk '$1 == "Pss:" {print $2}' "/proc/$pid/smaps_rollup")))
+    sum=$((sum + $(awk '$1 == "Pss:" {sum = $2} END {print sum + 0}' "/proc/$pid/smaps_rollup")))
   done
   echo $((sum / 1024))
 }
 
 start jobs
-with=$processes runners=$(pgrep -c -s "$server" -f 'mlflow\.server\.jobs\._job_runner')
-consumers=$(pgrep -c -s "$server" -f huey_consumer)
+with=$processes runners=$(count 'mlflow\.server\.jobs\._job_runner')
+consumers=$(count huey_consumer)
 of_jobs=$(memory 'mlflow\.server\.jobs|huey_consumer') of_server=$(memory 'uvicorn|mlflow server')
 stop
 start plain MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false

@@ -97,17 +97,21 @@ def reserved_port(port: int = 0) -> Iterator[int]:
     """A loopback port, any free one for 0, for a server that is started in the block.
 
     MLflow's server has to be told its port: with 0 it would find one, and tell its own workers 0.
-    On Linux the port stays bound here without being listened on, which lets a server that sets
-    SO_REUSEADDR bind it too, as all of MLflow's do, and keeps the kernel from giving it to anybody
-    else. Elsewhere it is only known to be free at the beginning.
+    On Linux the port stays bound here without being listened on. A server binds it too, because it
+    sets SO_REUSEADDR, as all of MLflow's do; the kernel gives it to nobody who asks for any port. A
+    program that is told the same number can still be first. Elsewhere, the port is only known to be
+    free at the beginning.
 
     Raises:
         WorkspaceError: The port is taken.
     """
     with socket.socket() as reservation:
-        reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if port:
+            # Not refused because of connections to a server that was stopped a minute ago.
+            reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             reservation.bind((_HOST, port))
+            reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         except OSError as error:
             raise WorkspaceError(
                 f"Port {port} on {_HOST} cannot be used: {error.strerror}. Choose another one with "

@@ -3,7 +3,7 @@
 A new interpreter spends two seconds of a core on importing MLflow before a script's first line of
 interest. What the script does after its imports is the same in a fork of an interpreter that did
 nothing but import: it has its own environment, directory, files, user and end. Tests of what
-happens at import, of other interpreters (pools, servers, commands) and of the README start theirs.
+happens at import, of pools and servers, and of the README start interpreters of their own.
 
 Runs as a program too: that is the interpreter which is forked.
 """
@@ -26,7 +26,7 @@ from typing import IO, Any
 
 _DEADLINE_S = 120
 _STATUS = struct.Struct("!ii")
-_IMPORTS = """
+IMPORTS = """
 import mlflow, pandas, sklearn.linear_model, sklearn.model_selection
 import mlflow.genai.scorers, mlflow.pyfunc, mlflow.sklearn
 import mlflow.store.model_registry.sqlalchemy_store, mlflow.store.tracking.sqlalchemy_store
@@ -52,13 +52,24 @@ class Script:
         """
         try:
             code = self._answer(deadline_s)[1]
-        except subprocess.TimeoutExpired:
-            os.kill(self.pid, signal.SIGKILL)
+            out, err = (self._read(output) for output in self._outputs)
+        except BaseException:
+            self.end()
             raise
-        finally:
-            self._answers.close()
-        out, err = (self._read(output) for output in self._outputs)
+        self._close()
         return subprocess.CompletedProcess([], code, out, err)
+
+    def end(self) -> None:
+        """Kill it, unless its end was waited for."""
+        if self._answers.fileno() == -1:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+        self._close()
+
+    def _close(self) -> None:
+        for file in (self._answers, *self._outputs):
+            file.close()
 
     def _answer(self, deadline_s: float) -> tuple[int, int]:
         ready, _, _ = select.select([self._answers], [], [], deadline_s)
@@ -71,9 +82,8 @@ class Script:
 
     @staticmethod
     def _read(output: IO[bytes]) -> str:
-        with output:
-            output.seek(0)
-            return output.read().decode()
+        output.seek(0)
+        return output.read().decode()
 
 
 class Interpreter:
@@ -84,7 +94,13 @@ class Interpreter:
     """
 
     def __init__(
-        self, python: str, environment: Mapping[str, str], site: str = "", user: int | None = None
+        self,
+        python: str,
+        environment: Mapping[str, str],
+        *,
+        site: str = "",
+        user: int | None = None,
+        imports: str = IMPORTS + _IMPORTS_OF_OURS,
     ) -> None:
         limits = {} if user is None else {"user": user, "group": user, "extra_groups": []}
         program = Path(__file__).read_text(encoding="utf-8")
@@ -92,7 +108,7 @@ class Interpreter:
         with contextlib.ExitStack() as cleanup, other:
             cleanup.enter_context(mine)
             self._process = subprocess.Popen(
-                [python, "-W", "ignore", "-c", program, str(other.fileno()), site],
+                [python, "-W", "ignore", "-c", program, str(other.fileno()), site, imports],
                 cwd="/",
                 # Threads of the linear algebra would be there at the fork.
                 env={**environment, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
@@ -105,9 +121,16 @@ class Interpreter:
         self._socket = mine
 
     def works(self) -> bool:
-        """Whether it came up; waits for that."""
+        """Whether it came up, or could not; waits for that.
+
+        Raises:
+            subprocess.TimeoutExpired: It is neither up nor gone.
+        """
         ready, _, _ = select.select([self._socket], [], [], _DEADLINE_S)
-        return bool(ready) and self._socket.recv(16) == b"ready"
+        if not ready:
+            self._process.kill()
+            raise subprocess.TimeoutExpired("the warm interpreter", _DEADLINE_S)
+        return self._socket.recv(16) == b"ready"
 
     def start(
         self,
@@ -144,6 +167,28 @@ class Interpreter:
         assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         lines = done.stdout.splitlines()
         return json.loads(lines[-1]) if lines else None
+
+    def at_once(
+        self, code: str, arguments: Sequence[Sequence[str]], **place: Any
+    ) -> list[subprocess.CompletedProcess[str]]:
+        """Run a script once for each of `arguments`, all from the same line on.
+
+        At that line it says `os.write(0, b"ready")`, and then waits by `os.read(0, 1)`.
+        """
+        with contextlib.ExitStack() as open_files:
+            starts, scripts = [], []
+            for words in arguments:
+                mine, other = (open_files.enter_context(end) for end in socket.socketpair())
+                starts.append(mine)
+                scripts.append(self.start(code, *words, stdin=other.fileno(), **place))
+                open_files.callback(scripts[-1].end)
+                other.close()
+            for start in starts:
+                start.settimeout(_DEADLINE_S)
+                assert start.recv(16) == b"ready", "a script ended before it was ready"
+            for start in starts:
+                start.close()
+            return [script.wait() for script in scripts]
 
     def close(self) -> None:
         self._socket.close()
@@ -213,13 +258,10 @@ def _main(arguments: Sequence[str]) -> None:
     import gc
     import site
 
-    number, directory = arguments
+    number, directory, imports = arguments
     if directory:
         site.addsitedir(directory)
-    exec(_IMPORTS, {})
-    # A test's environment may hide it.
-    with contextlib.suppress(ModuleNotFoundError):
-        exec(_IMPORTS_OF_OURS, {})
+    exec(imports, {})
     gc.freeze()
     with socket.socket(fileno=int(number)) as requests:
         request = _serve(requests)

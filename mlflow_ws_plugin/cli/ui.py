@@ -6,6 +6,7 @@ import shlex
 import signal
 import threading
 import webbrowser
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import click
@@ -41,7 +42,8 @@ def ui(uri: str | None, port: int, *, open_page: bool, only_print: bool) -> None
     from mlflow_ws_plugin.stores.backend import open_existing
 
     location = open_existing(target(uri)).location
-    with reserved_port(port) as chosen:
+    # A command that is printed is for later: its port may be taken now.
+    with nullcontext(port) if only_print and port else reserved_port(port) as chosen:
         server = server_for(location, chosen)
         if only_print:
             click.echo(shlex.join(["mlflow", *server.arguments]))

@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,7 +72,7 @@ def without_plugin(
 @pytest.fixture(scope="session")
 def scripts_without_plugin(without_plugin: dict[str, str]) -> Iterator[warm.Interpreter]:
     """Runs scripts as `scripts` does, where this plugin was never installed."""
-    interpreter = warm.Interpreter(sys.executable, without_plugin)
+    interpreter = warm.Interpreter(sys.executable, without_plugin, imports=warm.IMPORTS)
     assert interpreter.works()
     yield interpreter
     interpreter.close()
@@ -86,16 +86,13 @@ def _processes_without_plugin(environment: Mapping[str, str]) -> dict[int, int]:
 
 @contextmanager
 def _serve(*command: str, cwd: Path, env: Mapping[str, str]) -> Iterator[Server]:
-    """A command that starts an MLflow server; killed with all its workers afterwards.
-
-    Without MLflow's job runner and its seven processes, which no test asks for anything.
-    """
+    """A command that starts an MLflow server; killed with all its workers afterwards."""
     log = cwd / "server.log"
     with reserved_port() as port, log.open("wb") as output:
         process = subprocess.Popen(
             [*command, "--port", str(port), "--workers", "1"],
             cwd=cwd,
-            env={**env, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            env=dict(env),
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -106,7 +103,8 @@ def _serve(*command: str, cwd: Path, env: Mapping[str, str]) -> Iterator[Server]
             yield Server(url, process.pid)
         finally:
             # The process group is the session that was started above, so nobody else's.
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait(_DEADLINE_S)
 
 

@@ -104,11 +104,19 @@ def test_the_example_leaves_nothing_elsewhere(trained: Path, environment: dict[s
 
 
 def test_the_readme_reads_it_back_in_python(
-    trained: Path, environment: dict[str, str], scripts: Any, tmp_path: Path
+    trained: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
     """The README's Python block runs as it stands and shows the runs."""
     assert trained.exists()
-    done = scripts.start(block("test: read", "python"), cwd=tmp_path, env=environment).wait()
+    done = subprocess.run(
+        [sys.executable, "-c", block("test: read", "python")],
+        env=environment,
+        cwd=tmp_path,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+    )
     assert done.returncode == 0, done.stderr
     assert "svc-C=10.0" in done.stdout
 

@@ -44,11 +44,12 @@ def workspaces(database: Path) -> list[str]:
 # --- a new home -----------------------------------------------------------------------------------
 
 RACER = """
-import sys
+import os, sys
 import mlflow
 
 number = int(sys.argv[1])
-sys.stdin.read()
+os.write(0, b"ready")
+os.read(0, 1)
 with mlflow.start_run(run_name=f"run-{number}"):
     for step in range(20):
         mlflow.log_metric("m", number * 100 + step, step=step)
@@ -62,15 +63,7 @@ def test_processes_that_use_a_new_home_at_once_all_succeed(
 ) -> None:
     home = tmp_path / "new" / "home"
     env = clean_environment(MLFLOW_TRACKING_URI=f"ws://{home.as_posix()}/team")
-    # They read until the pipe is closed: that is when all of them go.
-    wait, go = os.pipe()
-    racers = [
-        scripts.start(RACER, str(number), cwd=tmp_path, env=env, stdin=wait)
-        for number in range(count)
-    ]
-    os.close(wait)
-    os.close(go)
-    ended = [racer.wait() for racer in racers]
+    ended = scripts.at_once(RACER, [[str(n)] for n in range(count)], cwd=tmp_path, env=env)
     outputs = [racer.stderr for racer in ended]
     assert [racer.returncode for racer in ended] == [0] * count, "\n".join(outputs)
 
@@ -121,7 +114,12 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize(
     ("kind", "uri"),
-    [("loky", "ws://team"), ("fork", "ws://team"), ("spawn", "ws:")],
+    [
+        ("loky", "ws://team"),
+        ("fork", "ws://team"),
+        ("spawn", "ws:"),
+        pytest.param("spawn", "ws://team", marks=pytest.mark.soak),
+    ],
 )
 def test_pool_workers_in_another_directory_log_where_their_parent_does(
     tmp_path: Path, clean_environment: Any, kind: str, uri: str

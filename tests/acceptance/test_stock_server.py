@@ -170,7 +170,9 @@ def world(
     command = ("server", "--backend-store-uri", database, "--enable-workspaces")
     artifacts = ("--artifacts-destination", str(home / "artifacts"))
     mlflow = (sys.executable, "-m", "mlflow")
-    with serve(*mlflow, *command, *artifacts, cwd=base, env=without_plugin) as server:
+    # Nobody asks MLflow's job runner and its seven processes for anything here.
+    env = {**without_plugin, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with serve(*mlflow, *command, *artifacts, cwd=base, env=env) as server:
         yield SimpleNamespace(
             base=base,
             home=home,
@@ -256,7 +258,7 @@ def test_mlflows_default_workspace_is_as_in_a_stock_database(
     scripts_without_plugin: Any,
     without_plugin: dict[str, str],
 ) -> None:
-    """Its workspace row before any server; its experiments once a stock server opened both."""
+    """Its workspace row before any server; its experiments once a server initialised both."""
     stock, ours = tmp_path / "stock.db", world.home / "workspaces.db"
     # What `mlflow server` does with its database before it listens.
     start = """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import re
 import shlex
 import shutil
@@ -222,9 +221,10 @@ def test_an_older_private_home_is_upgraded_by_opening_it_after_a_backup_copy(
 
 
 OPEN = """
-import sys
+import os, sys
 import mlflow
-sys.stdin.read()
+os.write(0, b"ready")
+os.read(0, 1)
 client = mlflow.MlflowClient(sys.argv[1])
 print(client.get_run("0" * 32).info.run_name, flush=True)
 """
@@ -235,15 +235,7 @@ def test_two_processes_that_open_an_older_home_at_once_upgrade_it_once(
 ) -> None:
     shutil.copy(templates[WITH_WORKSPACES], database)
     before = _dump(database)
-    # They read until the pipe is closed: that is when both go.
-    wait, go = os.pipe()
-    openers = [
-        scripts.start(OPEN, _uri(database, "ws"), env=clean_environment(), stdin=wait)
-        for _ in range(2)
-    ]
-    os.close(wait)
-    os.close(go)
-    ended = [opener.wait() for opener in openers]
+    ended = scripts.at_once(OPEN, [[_uri(database, "ws")]] * 2, env=clean_environment())
     assert [done.returncode for done in ended] == [0, 0], ended
     assert [done.stdout for done in ended] == ["old-run\n"] * 2
     assert sum(done.stderr.count("Upgraded") for done in ended) == 1

@@ -1,4 +1,4 @@
-"""A port is chosen once, and is nobody else's until the server has it."""
+"""A port that is found is given to nobody else who looks for one, until the server has it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import socket
 import sys
 import urllib.request
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
 
 import pytest
 
+from mlflow_ws_plugin import serving
 from mlflow_ws_plugin.errors import WorkspaceError
 from mlflow_ws_plugin.serving import reserved_port
 
@@ -36,11 +38,22 @@ def test_nothing_answers_on_a_reserved_port() -> None:
         urllib.request.urlopen(f"http://{HOST}:{port}/health")
 
 
-def test_a_port_is_free_again_after_the_block() -> None:
-    with reserved_port() as port:
+def test_a_port_is_let_go_after_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[socket.socket] = []
+
+    def make() -> socket.socket:
+        made.append(socket.socket())
+        return made[-1]
+
+    monkeypatch.setattr(serving, "socket", SimpleNamespace(**vars(socket) | {"socket": make}))
+    with reserved_port():
         pass
-    with reserved_port(port) as again:
-        assert again == port
+    assert [reservation.fileno() for reservation in made] == [-1]
+
+
+def test_two_reservations_are_two_ports() -> None:
+    with reserved_port() as first, reserved_port() as second:
+        assert first != second
 
 
 def test_a_port_that_somebody_listens_on_cannot_be_reserved() -> None:
