@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import programs
 import pytest
 import warm
 
@@ -33,24 +34,18 @@ def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield home
 
 
-def _clean_environment(**variables: str) -> dict[str, str]:
-    """This process's environment without any setting of MLflow, with `variables`."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "_MLFLOW_"))}
-    return {**kept, "MLFLOW_DISABLE_TELEMETRY": "true", **variables}
-
-
 # Helpers are fixtures, because several directories have a `conftest` that a test could import.
 
 
 @pytest.fixture(scope="session")
 def clean_environment(own_home: Path) -> Callable[..., dict[str, str]]:
-    return _clean_environment
+    return programs.clean_environment
 
 
 @pytest.fixture(scope="session")
 def scripts(own_home: Path) -> Iterator[warm.Interpreter]:
     """Runs scripts as processes of their own, without two seconds of imports for each."""
-    interpreter = warm.Interpreter(sys.executable, _clean_environment())
+    interpreter = warm.Interpreter(sys.executable, programs.clean_environment())
     assert interpreter.works()
     yield interpreter
     interpreter.close()

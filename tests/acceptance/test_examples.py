@@ -3,45 +3,30 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from programs import clean_environment, run_python
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-DEADLINE_S = 180
 
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     """A user's environment with nothing of MLflow set but the default home."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
-    return kept | {
-        "HOME": str(tmp_path),
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_WS_HOME": str(tmp_path / "home"),
+    return clean_environment(
+        HOME=str(tmp_path),
+        MLFLOW_WS_HOME=str(tmp_path / "home"),
         # A notebook's kernel must not read the settings of the user who runs the tests.
-        "IPYTHONDIR": str(tmp_path / "ipython"),
-        "JUPYTER_CONFIG_DIR": str(tmp_path / "jupyter"),
-    }
+        IPYTHONDIR=str(tmp_path / "ipython"),
+        JUPYTER_CONFIG_DIR=str(tmp_path / "jupyter"),
+    )
 
 
 def run(environment: dict[str, str], *words: str | Path) -> str:
-    done = subprocess.run(
-        [sys.executable, *words],
-        env=environment,
-        cwd=environment["HOME"],
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return run_python(*words, env=environment, cwd=environment["HOME"]).stdout
 
 
 def test_several_workspaces_in_one_process(environment: dict[str, str]) -> None:

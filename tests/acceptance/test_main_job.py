@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import Any
 
 import click
 import pytest
+from programs import clean_environment, run_python
 
 from mlflow_ws_plugin import WorkspaceUri
 from mlflow_ws_plugin.cli import main
@@ -26,23 +26,19 @@ DEADLINE_S = 120
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """A user's environment with a home directory of its own, and nothing of MLflow set."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
-    return kept | {
-        "HOME": str(tmp_path_factory.mktemp("user")),
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-    }
+    return clean_environment(
+        HOME=str(tmp_path_factory.mktemp("user")),
+        PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    )
 
 
 @pytest.fixture(scope="module")
 def trained(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The home after `MLFLOW_TRACKING_URI=ws://demo python examples/train.py`."""
-    subprocess.run(
-        [sys.executable, ROOT / "examples" / "train.py"],
+    run_python(
+        ROOT / "examples" / "train.py",
         env=environment | {"MLFLOW_TRACKING_URI": "ws://demo"},
         cwd=tmp_path_factory.mktemp("work"),
-        check=True,
-        timeout=DEADLINE_S,
     )
     home = Path(environment["HOME"]) / ".mlflow-ws"
     # Before any other process uses it: a server that is killed leaves its write-ahead log.
@@ -108,16 +104,7 @@ def test_the_readme_reads_it_back_in_python(
 ) -> None:
     """The README's Python block runs as it stands and shows the runs."""
     assert trained.exists()
-    done = subprocess.run(
-        [sys.executable, "-c", block("test: read", "python")],
-        env=environment,
-        cwd=tmp_path,
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-    )
-    assert done.returncode == 0, done.stderr
+    done = run_python("-c", block("test: read", "python"), env=environment, cwd=tmp_path)
     assert "svc-C=10.0" in done.stdout
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from programs import run_python
 
 DEADLINE_S = 120
 
@@ -132,16 +133,7 @@ def test_pool_workers_in_another_directory_log_where_their_parent_does(
         config.write_text(json.dumps({"workspace_name": name}))
     (project / "pool.py").write_text(POOL)
     env = clean_environment(MLFLOW_TRACKING_URI=uri, MLFLOW_WS_HOME="homes")
-    done = subprocess.run(
-        [sys.executable, "pool.py", kind, str(elsewhere)],
-        cwd=project,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    done = run_python("pool.py", kind, elsewhere, cwd=project, env=env)
     answer = json.loads(done.stdout.splitlines()[-1])
     assert answer["processes"]
     home = project / "homes"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import shutil
 import subprocess
@@ -17,6 +16,7 @@ import pytest
 from mlflow import MlflowClient
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
+from programs import clean_environment, run_python
 
 mpl.use("Agg")
 
@@ -61,9 +61,7 @@ mlflow.set_experiment("elsewhere")
 with mlflow.start_run(run_name="hidden"):
     mlflow.log_metric("loss", 1)
 """
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
-    environment["MLFLOW_DISABLE_TELEMETRY"] = "true"
-    subprocess.run([sys.executable, "-c", script, home], env=environment, check=True, timeout=180)
+    run_python("-c", script, home, env=clean_environment())
     return home
 
 
@@ -73,7 +71,7 @@ def address(home: Path) -> Iterator[str]:
     with subprocess.Popen(
         [sys.executable, "-m", "mlflow_ws_plugin.cli", "ui", f"ws://{home}/demo", "--port", "0"],
         # Without MLflow's job runner and its seven processes.
-        env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        env=clean_environment(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

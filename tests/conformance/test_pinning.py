@@ -9,8 +9,6 @@ import os
 import re
 import shutil
 import sqlite3
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -29,6 +27,7 @@ from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepositor
 from mlflow.store.workspace.sqlalchemy_store import SqlAlchemyStore as StockWorkspaces
 from mlflow.tracking._model_registry.utils import _get_store as registry_store
 from mlflow.tracking._tracking_service.utils import _get_store as tracking_store
+from programs import clean_environment, run_python
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
@@ -545,9 +544,7 @@ def recorder() -> Iterator[tuple[str, Any]]:
 
 def _run(tmp_path: Path, tracking_uri: str, hidden: bool) -> tuple[Any, str]:
     """What the script printed, and its standard error with what differs by nature made equal."""
-    environment = {
-        key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")
-    } | {"MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONPATH": ""}
+    environment = clean_environment(PYTHONPATH="")
     if hidden:
         site = tmp_path / "site"
         site.mkdir()
@@ -555,16 +552,7 @@ def _run(tmp_path: Path, tracking_uri: str, hidden: bool) -> tuple[Any, str]:
         environment["PYTHONPATH"] = str(site)
     work = tmp_path / ("hidden" if hidden else "visible")
     work.mkdir()
-    done = subprocess.run(
-        [sys.executable, "-c", LOG_TO, tracking_uri],
-        cwd=work,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    done = run_python("-c", LOG_TO, tracking_uri, cwd=work, env=environment)
     stderr = re.sub(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d", "TIME", done.stderr)
     stderr = re.sub(r"[0-9a-f]{32}", "ID", stderr).replace(str(work), "WORK")
     return json.loads(done.stdout.splitlines()[-1]), stderr

@@ -13,18 +13,13 @@ from typing import Any
 
 import pytest
 import warm
+from programs import clean_environment
 
 _NOBODY = 65534
 
 
 def _environment() -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "_MLFLOW_"))}
-    return {
-        **kept,
-        "HOME": "/nonexistent",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
+    return clean_environment(HOME="/nonexistent", PYTHONDONTWRITEBYTECODE="1")
 
 
 def _interpreters() -> Iterator[str]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from importlib.metadata import distribution
 from typing import Any
 
 import pytest
+from programs import clean_environment, run_python
 
 import mlflow_ws_plugin
 from mlflow_ws_plugin import errors
@@ -68,16 +67,7 @@ print(json.dumps([
 
 def run(code: str, *arguments: str) -> Any:
     """The JSON that `code` prints in a new interpreter."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "_MLFLOW_"))}
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        env=kept | {"MLFLOW_DISABLE_TELEMETRY": "true"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
+    done = run_python("-c", code, *arguments, env=clean_environment())
     return json.loads(done.stdout)
 
 
